@@ -1,0 +1,43 @@
+"""The array types that signatures name, and memory that starts on a cache line."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[np.floating[Any]]
+Labels = NDArray[np.integer[Any]]
+Bytes = NDArray[np.uint8]
+
+ALIGNMENT = 64  # bytes: one cache line, and the widest vector register
+
+
+def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros whose first byte lies on a 64-byte boundary.
+
+    Compiled loops and BLAS treat the ends of an array differently according to where it starts;
+    a fixed start makes the same seed give the same bits in every run.
+    """
+    shape = (shape,) if isinstance(shape, int) else shape
+    dtype = np.dtype(dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(n_bytes + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+class RowBuffer:
+    """A matrix that is allocated once and lent out again, its first n rows at a time.
+
+    It grows when more rows are asked for than ever before; rows lent earlier keep the old memory.
+    """
+
+    def __init__(self, columns: int, dtype: DTypeLike) -> None:
+        self._matrix = aligned_zeros((0, columns), dtype)
+
+    def rows(self, n: int) -> NDArray[Any]:
+        """The first n rows, shape (n, columns), holding whatever was written there last."""
+        if n > len(self._matrix):
+            self._matrix = aligned_zeros((n, self._matrix.shape[1]), self._matrix.dtype)
+        return self._matrix[:n]

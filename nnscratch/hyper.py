@@ -1,0 +1,139 @@
+"""A part and its hyper-parameters, each stated once: default, range and meaning.
+
+A part is an optimizer, an activation, an initializer, a loss or a schedule: a frozen dataclass
+whose fields are made by `hyper`. Range checks, command-line flags and help read the fields.
+"""
+
+import dataclasses
+import difflib
+import functools
+import math
+import numbers
+import re
+import typing
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of finite numbers, written as in mathematics: "[0, 1)" holds 0 and not 1."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self._ends()
+
+    def __contains__(self, number: float) -> bool:
+        opening, low, high, closing = self._ends()
+        above = number >= low if opening == "[" else number > low
+        below = number <= high if closing == "]" else number < high
+        return math.isfinite(number) and above and below
+
+    def _ends(self) -> tuple[str, float, float, str]:
+        match = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", self.text)
+        if match is None:
+            raise ValueError(f"not an interval: {self.text!r}; write it like '[0, 1)'")
+        return match[1], float(match[2]), float(match[3]), match[4]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """One hyper-parameter, as help texts, flags and tests want to read it."""
+
+    name: str
+    kind: type  # float or int
+    default: float
+    interval: Interval
+    meaning: str
+
+    def check(self, value: object) -> float:
+        """The value as a plain Python number; UsageError if it is none, or out of range.
+
+        A Python number, because a NumPy float64 scalar would turn float32 arrays into float64.
+        """
+        wanted = numbers.Integral if self.kind is int else numbers.Real
+        is_number = isinstance(value, wanted) and not isinstance(value, bool)
+        if not is_number or value not in self.interval:  # type: ignore[operator]
+            what = "a whole number" if self.kind is int else "a number"
+            raise UsageError(
+                f"{self.name} must be {what} in {self.interval}, got {value!r}",
+                f"{self.name} is the {self.meaning}; the default is {self.default}",
+            )
+        return self.kind(value)  # type: ignore[no-any-return]
+
+
+def hyper(default: float, interval: str, meaning: str) -> Any:
+    """A dataclass field for one hyper-parameter.
+
+        beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient")
+
+    `interval` is the allowed range; `meaning` a noun phrase that can follow "the".
+    """
+    metadata = {"interval": Interval(interval), "meaning": meaning}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Part(ABC):
+    """What every pluggable part is: named, frozen, checked when made, found by its name.
+
+    The name is the class name in lower case unless the class body says `name = "..."`.
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+
+    def __post_init__(self) -> None:
+        for hyper in hypers(type(self)).values():
+            try:
+                value = hyper.check(getattr(self, hyper.name))
+            except UsageError as error:
+                raise UsageError(f"{self.name}: {error.what}", error.fix) from None
+            object.__setattr__(self, hyper.name, value)
+
+
+@functools.cache
+def hypers(part: type[Part]) -> dict[str, Hyper]:
+    """The hyper-parameters of a part, by name, in the order of the class body."""
+    if not dataclasses.is_dataclass(part):
+        return {}
+    kinds = typing.get_type_hints(part)
+    return {
+        field.name: Hyper(field.name, kinds[field.name], field.default, **field.metadata)
+        for field in dataclasses.fields(part)
+        if "interval" in field.metadata
+    }
+
+
+def values(part: Part) -> dict[str, float]:
+    """The hyper-parameters of one record, name -> value."""
+    return {name: getattr(part, name) for name in hypers(type(part))}
+
+
+def known_name(registry: Mapping[str, Any], kind: str, name: str) -> str:
+    """The registry's own spelling of a name; UsageError with a near one if it has none."""
+    key = name.strip().lower().replace("-", "_")
+    if key in registry:
+        return key
+    near = difflib.get_close_matches(key, registry, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"unknown {kind} {name!r}", f"{guess}choices: {', '.join(registry)}")
+
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
+def as_part(registry: Mapping[str, type[AnyPart]], kind: str, part: str | AnyPart) -> AnyPart:
+    """The part itself, or a new one with default hyper-parameters if only its name is given."""
+    return registry[known_name(registry, kind, part)]() if isinstance(part, str) else part

@@ -1,0 +1,17 @@
+"""Random numbers: one seed, and a stream of its own for each purpose.
+
+Streams are told apart by key and not by the order of their making, so that a run draws the same
+weights whether or not it drew a validation set before, and the same order in epoch 7 whether or
+not it saw the six before.
+"""
+
+import numpy as np
+
+INIT = 0  # the weights at the start
+SHUFFLE = 1  # the order of the images, by epoch
+SPLIT = 2  # which images are set aside for validation
+
+
+def stream(seed: int, *key: int) -> np.random.SeedSequence:
+    """The seed of the random numbers for one purpose, such as (SHUFFLE, epoch)."""
+    return np.random.SeedSequence(seed, spawn_key=key)
