@@ -1,0 +1,169 @@
+"""MNIST: the four files, where they are looked for, and where they come from.
+
+Source: LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86(11), 1998. 60,000 training
+and 10,000 test images of 28 x 28 bytes.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..arrays import Bytes
+from ..cache import user_cache
+from ..errors import DataError
+from .idx import IdxFile
+
+FILES = (
+    IdxFile(
+        "train-images-idx3-ubyte",
+        (60_000, 28, 28),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    IdxFile(
+        "train-labels-idx1-ubyte",
+        (60_000,),
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    IdxFile(
+        "t10k-images-idx3-ubyte",
+        (10_000, 28, 28),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    IdxFile(
+        "t10k-labels-idx1-ubyte",
+        (10_000,),
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+SIZE = "11 MB"  # of the four compressed files
+PROBE_SECONDS = 5.0  # to find a mirror; both are asked at the same time
+STALL_SECONDS = 30.0  # without a byte, after which a transfer is given up
+
+
+def load(data_dir: str | Path | None = None) -> list[Bytes]:
+    """The four arrays, in the order of FILES: train images, train labels, test images, labels.
+
+    They are read from `data_dir`, else from $NNSCRATCH_DATA; where one of these is given, nowhere
+    else. Otherwise from ./data/mnist, else from the user's cache, which a download fills first if
+    need be. Raises DataError for files that are missing, damaged, or not MNIST.
+    """
+    if given := data_dir or os.environ.get("NNSCRATCH_DATA"):
+        return read(Path(given))
+    local = Path("data") / "mnist"
+    if any(file.find(local) for file in FILES):
+        return read(local)
+    cache = user_cache() / "mnist"
+    if not all(file.find(cache) for file in FILES):
+        download(cache)
+    return read(cache)
+
+
+def read(folder: Path, files: Sequence[IdxFile] = FILES) -> list[Bytes]:
+    """The arrays of those files in that folder; DataError names every file that is missing."""
+    paths = [file.find(folder) for file in files]
+    missing = [file.name for file, path in zip(files, paths, strict=True) if path is None]
+    if missing:
+        raise DataError(f"{folder} has no {', '.join(missing)}", where_to_put(folder, files))
+    return [file.read(path) for file, path in zip(files, paths, strict=True) if path is not None]
+
+
+def where_to_put(folder: Path, files: Sequence[IdxFile] = FILES) -> str:
+    """The instruction for someone without the files."""
+    return f"put {', '.join(file.name for file in files)} (plain or .gz) into {folder}"
+
+
+class Unavailable(DataError):
+    """MNIST is not on this machine, and cannot be downloaded now."""
+
+    def __init__(self, reason: str) -> None:
+        place = where_to_put(Path("data") / "mnist")
+        super().__init__(
+            f"MNIST is not on this machine, and {reason}",
+            f"{place}, or name their folder with --data-dir or $NNSCRATCH_DATA",
+        )
+
+
+def download(
+    folder: Path, files: Sequence[IdxFile] = FILES, mirrors: Sequence[str] = MIRRORS
+) -> None:
+    """Fetch the files into the folder; each appears there only when it is whole and verified.
+
+    Every mirror that answers within PROBE_SECONDS is tried for every file. Raises Unavailable if
+    none answers, if none has the right bytes, or if the folder cannot be written.
+    """
+    mirrors = _answering(mirrors, files[0])
+    if not mirrors:
+        raise Unavailable("no mirror of it answers")
+    print(f"downloading MNIST ({SIZE}) from {mirrors[0]} to {folder}", file=sys.stderr)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as part:
+            for file in files:
+                path = _fetch(file, mirrors, Path(part))
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be written ({error.strerror})") from None
+
+
+def _fetch(file: IdxFile, mirrors: Sequence[str], folder: Path) -> Path:
+    """The file, fetched from the first mirror that sends the right bytes."""
+    from sklearn.datasets import fetch_file  # takes 0.7 s to import
+
+    path = folder / f"{file.name}.gz"
+    reasons = []
+    for mirror in mirrors:
+        try:
+            with _stall_limit():
+                fetch_file(mirror + path.name, folder, path.name, n_retries=1)
+            file.read(path)
+            return path
+        except DataError as error:
+            path.unlink()
+            reasons.append(error.what.replace(str(path), mirror + path.name))
+        except OSError as error:  # urllib's errors are among them
+            reasons.append(f"{mirror + path.name}: {error}")
+    raise Unavailable(f"no download of it succeeded: {'; '.join(reasons)}")
+
+
+def _answering(mirrors: Sequence[str], file: IdxFile) -> list[str]:
+    """The mirrors that answer within PROBE_SECONDS, in the given order.
+
+    Asked in threads, because the time that a name server takes can be limited in no other way.
+    """
+    answers: list[str] = []
+
+    def ask(mirror: str) -> None:
+        request = urllib.request.Request(f"{mirror}{file.name}.gz", method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answers.append(mirror)
+        except (OSError, ValueError):
+            pass  # no answer; urllib's errors are OSErrors, a garbled reply is a ValueError
+
+    threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PROBE_SECONDS)
+    return [mirror for mirror in mirrors if mirror in answers]
+
+
+@contextmanager
+def _stall_limit() -> Iterator[None]:
+    """Sockets give up after STALL_SECONDS without a byte; fetch_file has no such argument."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

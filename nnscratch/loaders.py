@@ -1,0 +1,77 @@
+"""Loaders: in which portions the training images reach the network."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import seeds
+from .arrays import Labels
+from .datasets.split import PixelBuffer, Pixels, Split
+from .errors import UsageError
+
+
+class Loader:
+    """The images of a split in batches: each pass over it is one epoch.
+
+        for x, labels in loader: ...
+
+    x has shape (batch, pixels) and is read as described in `Pixels`. In every epoch each image
+    comes once; the last batch is smaller if the batch size does not divide the number of images.
+    With a seed the order is a permutation that depends on the seed and the number of the epoch
+    alone; without one the images come as they lie.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int | None) -> None:
+        if not 1 <= batch_size <= len(split):
+            raise UsageError(
+                f"batch_size must be a whole number in [1, {len(split)}], got {batch_size}",
+                f"the training set has {len(split)} images; the batch loader takes all at once",
+            )
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epochs_begun = 0
+        self._buffer = PixelBuffer(split.images.shape[1], split.images.dtype, split.dtype)
+
+    def __len__(self) -> int:
+        """Batches, that is updates, in an epoch."""
+        return -(-len(self.split) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Pixels, Labels]]:
+        order = self.order(self.epochs_begun)
+        self.epochs_begun += 1
+        split = self.split
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            x = Pixels(split.images, split.unit, split.dtype, rows, self._buffer)
+            yield x, split.labels[rows]
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        """The images of that epoch, counted from 0, in the order of their coming."""
+        if self.seed is None:
+            return np.arange(len(self.split))
+        rng = np.random.default_rng(seeds.stream(self.seed, seeds.SHUFFLE, epoch))
+        return rng.permutation(len(self.split))
+
+
+def batch(split: Split, seed: int = 0) -> Loader:
+    """Batch gradient descent: all images at once, one update an epoch. The seed plays no part."""
+    return Loader(split, len(split), seed=None)
+
+
+def mini_batch(split: Split, batch_size: int = 128, seed: int = 0) -> Loader:
+    """Mini-batch gradient descent: a few images at a time, shuffled anew in each epoch."""
+    return Loader(split, batch_size, seed)
+
+
+def stochastic(split: Split, seed: int = 0) -> Loader:
+    """Stochastic gradient descent: one image at a time, shuffled anew in each epoch."""
+    return Loader(split, 1, seed)
+
+
+LOADERS: dict[str, Callable[..., Loader]] = {
+    "batch": batch,
+    "mini_batch": mini_batch,
+    "stochastic": stochastic,
+}

@@ -1,0 +1,125 @@
+"""Losses: from the outputs z of the last layer to the loss of each example, and back.
+
+A loss owns the output activation, because the two belong together: with softmax or sigmoid under
+a cross-entropy the derivative by z is simply a - y.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from .activations import Sigmoid
+from .arrays import Array, Labels
+from .hyper import Part
+
+
+class Loss(Part):
+    """A loss of z, shape (n, classes), and the right classes, shape (n,).
+
+    Whoever wants the mean over the examples, as the network does, divides by n. In the formulas
+    y is 1 for the right class and 0 for the others.
+    """
+
+    @abstractmethod
+    def output(self, z: Array, a: Array) -> None:
+        """a <- the network's answer, a number in [0, 1] for each class."""
+
+    @abstractmethod
+    def forward(self, z: Array, labels: Labels, a: Array) -> float:
+        """The loss, summed over the examples; a <- the network's answer."""
+
+    @abstractmethod
+    def backward(self, a: Array, labels: Labels, dz: Array) -> None:
+        """dz <- the derivative of the summed loss by z."""
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """L = -log a_label with a = softmax(z);  dL/dz = a - y.
+
+    a_j = exp(z_j) / sum_k exp(z_k), computed after subtracting the largest z, which cancels.
+    """
+
+    name = "softmax_cross_entropy"
+
+    def output(self, z: Array, a: Array) -> None:
+        self._softmax(z, a)
+
+    def forward(self, z: Array, labels: Labels, a: Array) -> float:
+        largest, sums = self._softmax(z, a)
+        # -log a_label = log(sum_k exp(z_k - largest)) + largest - z_label
+        log_sums = np.log(sums, dtype=np.float64)
+        margins = largest.astype(np.float64) - z[np.arange(len(z)), labels]
+        return float(np.sum(log_sums + margins))
+
+    def backward(self, a: Array, labels: Labels, dz: Array) -> None:
+        np.copyto(dz, a)
+        dz[np.arange(len(dz)), labels] -= 1
+
+    @staticmethod
+    def _softmax(z: Array, a: Array) -> tuple[Array, Array]:
+        largest: Array = z.max(axis=1)
+        with np.errstate(over="ignore"):  # a difference below -3e38 is -inf, and exp(-inf) is 0
+            np.subtract(z, largest[:, np.newaxis], out=a)
+        np.exp(a, out=a)
+        sums: Array = a.sum(axis=1)
+        a /= sums[:, np.newaxis]
+        return largest, sums
+
+
+@dataclass(frozen=True)
+class SigmoidCrossEntropy(Loss):
+    """L = -sum_j [y_j log a_j + (1 - y_j) log(1 - a_j)] with a = sigmoid(z);  dL/dz = a - y.
+
+    Ten yes-or-no questions, one for each class, summed. This is the loss whose derivative the
+    lecture's code writes as d2 = a2 - y. Computed as log(1 + exp(-+z_j)), which is finite for
+    every z.
+    """
+
+    name = "sigmoid_cross_entropy"
+
+    def output(self, z: Array, a: Array) -> None:
+        Sigmoid().forward(z, a)
+
+    def forward(self, z: Array, labels: Labels, a: Array) -> float:
+        np.copyto(a, z)
+        a[np.arange(len(a)), labels] *= -1
+        loss = np.logaddexp(0, a).sum(dtype=np.float64)
+        self.output(z, a)
+        return float(loss)
+
+    def backward(self, a: Array, labels: Labels, dz: Array) -> None:
+        np.copyto(dz, a)
+        dz[np.arange(len(dz)), labels] -= 1
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """L = 1/2 sum_j (a_j - y_j)^2 with a = sigmoid(z);  dL/dz = (a - y) a (1 - a).
+
+    The quadratic cost of Nielsen's book, chapter 1. The factor a (1 - a) is why a unit that is
+    wrong and saturated learns slowly, and the cross-entropies do not have it.
+    """
+
+    name = "mean_squared_error"
+
+    def output(self, z: Array, a: Array) -> None:
+        Sigmoid().forward(z, a)
+
+    def forward(self, z: Array, labels: Labels, a: Array) -> float:
+        self.output(z, a)
+        right = a[np.arange(len(a)), labels].astype(np.float64)
+        # (a - 1)^2 = a^2 - 2 a + 1 for the right class, a^2 for the others
+        return float(0.5 * (np.square(a).sum(dtype=np.float64) + np.sum(1 - 2 * right)))
+
+    def backward(self, a: Array, labels: Labels, dz: Array) -> None:
+        np.copyto(dz, a)
+        dz[np.arange(len(dz)), labels] -= 1
+        dz *= a
+        dz *= 1 - a
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls.name: cls for cls in (SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquaredError)
+}

@@ -1,0 +1,51 @@
+"""AdaDelta."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array
+from ..hyper import hyper
+from .base import Elementwise
+
+
+@dataclass(frozen=True)
+class AdaDelta(Elementwise):
+    """RMSProp whose step size is the root mean square of its own past steps.
+
+        v <- rho v + (1 - rho) dw^2
+        d <- sqrt(u + eps) / sqrt(v + eps) dw
+        u <- rho u + (1 - rho) d^2
+        w <- w - lr d
+
+    Shapes: v and u like w. Units: d has the unit of w, as Newton's step has and no other rule of
+    the lecture; lr is a pure number, and the paper has none: 1. But eps has a unit too, and two
+    different ones at that, so the argument holds only where eps is small beside u and v.
+    Source: Zeiler, arXiv 1212.5701, algorithm 1.
+    Note: rule and defaults as in PyTorch; eps is inside both roots, and u collects d without lr.
+    Keras' default lr of 0.001 (since 2.3) makes it a thousand times slower than the paper's.
+    """
+
+    lr: float = hyper(1.0, "(0, inf)", "factor on the step")
+    rho: float = hyper(0.9, "[0, 1)", "decay of both means")
+    eps: float = hyper(1e-6, "(0, inf)", "number added inside both roots; it starts the motion")
+    weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
+
+    @staticmethod
+    def rule(
+        w: Array,
+        dw: Array,
+        v: Array,
+        u: Array,
+        *,
+        lr: float,
+        rho: float,
+        eps: float,
+        weight_decay: float,
+    ) -> tuple[Array, Array, Array]:
+        dw = dw + weight_decay * w
+        v = rho * v + (1 - rho) * dw**2
+        d = np.sqrt(u + eps) / np.sqrt(v + eps) * dw
+        u = rho * u + (1 - rho) * d**2
+        w = w - lr * d
+        return w, v, u
