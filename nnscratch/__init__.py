@@ -1,0 +1,62 @@
+"""nnscratch: multilayer perceptrons and their optimizers, written by hand to be read.
+
+import nnscratch as nn
+
+data = nn.load_dataset("mnist")
+model = nn.MLP([784, 1000, 10])
+for record in nn.fit(model, nn.OPTIMIZERS["adam"](), nn.mini_batch(data.train), epochs=3):
+    print(record)
+"""
+
+from .activations import ACTIVATIONS, Activation
+from .datasets import Dataset, DatasetWarning, Split, load_dataset
+from .elementwise import engine
+from .errors import DataError, DivergedError, NnscratchError, UsageError, WriteError
+from .hyper import hyper
+from .initializers import INITIALIZERS, Initializer
+from .keras_names import FROM_KERAS
+from .loaders import LOADERS, Loader, batch, mini_batch, stochastic
+from .loop import Record, fit
+from .losses import LOSSES, Loss
+from .model import MLP, Evaluation, Parameter
+from .numerical import numerical_gradient
+from .optim import OPTIMIZERS, Elementwise, Optimizer, State
+from .schedules import SCHEDULES, Schedule
+
+__all__ = [
+    "ACTIVATIONS",
+    "FROM_KERAS",
+    "INITIALIZERS",
+    "LOADERS",
+    "LOSSES",
+    "MLP",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Activation",
+    "DataError",
+    "Dataset",
+    "DatasetWarning",
+    "DivergedError",
+    "Elementwise",
+    "Evaluation",
+    "Initializer",
+    "Loader",
+    "Loss",
+    "NnscratchError",
+    "Optimizer",
+    "Parameter",
+    "Record",
+    "Schedule",
+    "Split",
+    "State",
+    "UsageError",
+    "WriteError",
+    "batch",
+    "engine",
+    "fit",
+    "hyper",
+    "load_dataset",
+    "mini_batch",
+    "numerical_gradient",
+    "stochastic",
+]

@@ -1,0 +1,81 @@
+"""Layers: forward beside backward, each with the memory that it writes into.
+
+A layer remembers what its last forward pass saw; `backward` belongs to that pass. What both
+return lies in the layer's own buffers and holds until the next pass.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from .activations import Activation
+from .arrays import Array, RowBuffer
+
+
+class Layer(Protocol):
+    """One step of the network, there and back."""
+
+    def forward(self, x: Array) -> Array:
+        """The layer's output for the rows of x, one row for each example."""
+
+    def backward(self, dy: Array) -> Array | None:
+        """From the derivative of the loss by the output to that by the input."""
+
+
+class Dense:
+    """z = x W + b.
+
+        x (n, in)    W (in, out)    b (out,)    z (n, out)
+
+        dW = x^T dz          db = sum of the rows of dz          dx = dz W^T
+
+    W, b, dW and db are views into the vectors of the model: forward reads W and b, backward
+    writes dW and db. Without bias, b and db are None. The first layer of a network gives no dx:
+    nobody wants the gradient of the pixels, and it would cost a third of the backward pass.
+    """
+
+    def __init__(
+        self, W: Array, b: Array | None, dW: Array, db: Array | None, is_first: bool
+    ) -> None:
+        self.W, self.b, self.dW, self.db = W, b, dW, db
+        self.is_first = is_first
+        self._z = RowBuffer(W.shape[1], W.dtype)
+        self._dx = RowBuffer(W.shape[0], W.dtype)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        z = self._z.rows(len(x))
+        np.dot(x, self.W, out=z)
+        if self.b is not None:
+            z += self.b
+        return z
+
+    def backward(self, dz: Array) -> Array | None:
+        np.dot(self.x.T, dz, out=self.dW)
+        if self.db is not None:
+            np.sum(dz, axis=0, out=self.db)
+        if self.is_first:
+            return None
+        dx = self._dx.rows(len(dz))
+        np.dot(dz, self.W.T, out=dx)
+        return dx
+
+
+class Activate:
+    """a = f(z), element by element;  dz = da f'(z)."""
+
+    def __init__(self, activation: Activation, units: int, dtype: "np.dtype[np.floating]") -> None:
+        self.activation = activation
+        self._a = RowBuffer(units, dtype)
+        self._dz = RowBuffer(units, dtype)
+
+    def forward(self, z: Array) -> Array:
+        self.z = z
+        self.a = self._a.rows(len(z))
+        self.activation.forward(z, self.a)
+        return self.a
+
+    def backward(self, da: Array) -> Array:
+        dz = self._dz.rows(len(da))
+        self.activation.backward(da, self.z, self.a, dz)
+        return dz

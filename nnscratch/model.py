@@ -1,0 +1,208 @@
+"""The multilayer perceptron: its weights in one vector, its gradient in another."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from . import seeds
+from .activations import ACTIVATIONS, Activation
+from .arrays import Array, Labels, RowBuffer, aligned_zeros
+from .datasets.split import Pixels
+from .errors import UsageError
+from .hyper import as_part
+from .initializers import INITIALIZERS, Initializer
+from .layers import Activate, Dense, Layer
+from .losses import LOSSES, Loss
+
+CHUNK = 1024  # rows that pass through the network at a time; more would only need more memory
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One W or b: views of its part of the model's `w` and `dw`."""
+
+    name: str
+    w: Array
+    dw: Array
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network makes of some examples: mean loss, and the share classified rightly."""
+
+    loss: float
+    accuracy: float
+
+
+class MLP:
+    """A multilayer perceptron, trained by whoever reads its gradient and moves its weights.
+
+        model = MLP([784, 1000, 10])
+        loss = model.loss_and_grad(x, labels)       # mean loss; the gradient is now in model.dw
+        model.w -= 0.1 * model.dw                   # one step of gradient descent
+
+    `sizes` are the units of each layer, inputs first. `activation` follows every layer but the
+    last, whose output activation belongs to the `loss`. Activation, initializer and loss are
+    given by name or as records. The weights are drawn from `seed`; biases start at zero.
+
+    `w` and `dw` are vectors, and every W, b, dW and db is a view into them, in the order W1, b1,
+    W2, b2, ...; W has shape (in, out). `parameters` lists the views.
+
+    x, shape (n, inputs), may be an array or the `Pixels` of a split or loader. Labels, shape
+    (n,), are whole numbers from 0 to outputs - 1. Wrong shapes, types and labels raise UsageError.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Activation = "sigmoid",
+        init: str | Initializer = "glorot_uniform",
+        loss: str | Loss = "softmax_cross_entropy",
+        seed: int = 0,
+        *,
+        bias: bool = True,
+        dtype: str = "float32",
+    ) -> None:
+        if len(sizes) < 2 or any(size < 1 for size in sizes):
+            raise UsageError(
+                f"sizes must be two or more numbers of units, got {list(sizes)}",
+                "write them from inputs to outputs, like [784, 1000, 10]",
+            )
+        if dtype not in ("float32", "float64"):
+            raise UsageError(f"dtype is {dtype!r}", "choose float32 or float64")
+        self.sizes = tuple(sizes)
+        self.activation = as_part(ACTIVATIONS, "activation", activation)
+        self.init = as_part(INITIALIZERS, "initializer", init)
+        self.loss = as_part(LOSSES, "loss", loss)
+        self.dtype = np.dtype(dtype)
+
+        shapes: dict[str, tuple[int, ...]] = {}
+        for k, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
+            shapes[f"W{k}"] = (fan_in, fan_out)
+            if bias:
+                shapes[f"b{k}"] = (fan_out,)
+        length = sum(math.prod(shape) for shape in shapes.values())
+        self.w = aligned_zeros(length, dtype)
+        self.dw = aligned_zeros(length, dtype)
+        self._gradient_sum = aligned_zeros(0, dtype)
+        w_views, dw_views = _views(self.w, shapes), _views(self.dw, shapes)
+        self.parameters = [Parameter(name, w_views[name], dw_views[name]) for name in shapes]
+
+        rng = np.random.default_rng(seeds.stream(seed, seeds.INIT))
+        self.layers: list[Layer] = []
+        for k, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
+            W, b = w_views[f"W{k}"], w_views.get(f"b{k}")
+            dW, db = dw_views[f"W{k}"], dw_views.get(f"b{k}")
+            W[...] = self.init.sample(rng, fan_in, fan_out)
+            self.layers.append(Dense(W, b, dW, db, is_first=k == 1))
+            if k < len(sizes) - 1:
+                self.layers.append(Activate(self.activation, fan_out, self.dtype))
+        self._a = RowBuffer(sizes[-1], dtype)
+        self._dz = RowBuffer(sizes[-1], dtype)
+
+    def forward(self, x: Array) -> Array:
+        """The outputs z of the last layer, before the loss's own activation, shape (n, outputs)."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dz: Array) -> None:
+        """From dL/dz of the last forward pass to the gradient, written into `dw`."""
+        dy: Array | None = dz
+        for layer in reversed(self.layers):
+            if dy is not None:
+                dy = layer.backward(dy)
+
+    def loss_and_grad(self, x: Array | Pixels, labels: Labels) -> float:
+        """The mean loss over the examples; its gradient by `w` is left in `dw`.
+
+        A batch of any size passes in chunks, whose gradients are added up.
+        """
+        labels = self._checked(x, labels)
+        n = len(labels)
+        loss_sum = 0.0
+        gradient_sum = self._cleared_sum() if n > CHUNK else None
+        for rows, x_chunk in self._chunks(x):
+            y = labels[rows]
+            z = self.forward(x_chunk)
+            a, dz = self._a.rows(len(y)), self._dz.rows(len(y))
+            loss_sum += self.loss.forward(z, y, a)
+            self.loss.backward(a, y, dz)
+            dz /= n  # the loss sums over examples; this makes it their mean
+            self.backward(dz)
+            if gradient_sum is not None:
+                gradient_sum += self.dw
+        if gradient_sum is not None:
+            self.dw[...] = gradient_sum
+        return loss_sum / n
+
+    def evaluate(self, x: Array | Pixels, labels: Labels) -> Evaluation:
+        """Mean loss and accuracy; changes neither `w` nor `dw`."""
+        labels = self._checked(x, labels)
+        loss_sum, right = 0.0, 0
+        for rows, x_chunk in self._chunks(x):
+            y = labels[rows]
+            z = self.forward(x_chunk)
+            loss_sum += self.loss.forward(z, y, self._a.rows(len(y)))
+            right += int(np.count_nonzero(z.argmax(axis=1) == y))
+        return Evaluation(loss_sum / len(labels), right / len(labels))
+
+    def predict_proba(self, x: Array | Pixels) -> Array:
+        """The network's answer for each example and class, a new array of shape (n, outputs)."""
+        answers = np.empty((len(x), self.sizes[-1]), self.dtype)
+        for rows, x_chunk in self._chunks(x):
+            self.loss.output(self.forward(x_chunk), answers[rows])
+        return answers
+
+    def predict(self, x: Array | Pixels) -> Labels:
+        """The class with the largest answer, shape (n,)."""
+        labels: Labels = self.predict_proba(x).argmax(axis=1)
+        return labels
+
+    def _chunks(self, x: Array | Pixels) -> Iterator[tuple[slice, Array]]:
+        """The rows of x in portions of at most CHUNK, in the model's dtype."""
+        if len(x.shape) != 2 or x.shape[1] != self.sizes[0]:
+            raise UsageError(
+                f"x has shape {tuple(x.shape)}, but the network reads (n, {self.sizes[0]})",
+                "give one row for each example; x.reshape(len(x), -1) makes rows of images",
+            )
+        if x.dtype.kind != "f":
+            raise UsageError(
+                f"x holds {x.dtype}, not floats",
+                "take the x of a split, or divide: pixels / 255 for a network that learned so",
+            )
+        for start in range(0, len(x), CHUNK):
+            rows = slice(start, min(start + CHUNK, len(x)))
+            yield rows, np.asarray(x[rows], self.dtype)
+
+    def _checked(self, x: Array | Pixels, labels: Labels) -> Labels:
+        """The labels, if they are classes of this network, one for each row of x."""
+        labels = np.asarray(labels)
+        if labels.shape != (len(x),) or len(x) == 0:
+            raise UsageError(
+                f"x has {len(x)} rows, labels have shape {labels.shape}",
+                "give at least one example, and one label for each",
+            )
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= self.sizes[-1]:
+            raise UsageError(
+                f"labels are {labels.dtype} from {labels.min()} to {labels.max()}",
+                f"give whole numbers from 0 to {self.sizes[-1] - 1}",
+            )
+        return labels
+
+    def _cleared_sum(self) -> Array:
+        """A vector like dw, of zeros; allocated when the first batch needs more than one chunk."""
+        if len(self._gradient_sum) == 0:
+            self._gradient_sum = aligned_zeros(len(self.dw), self.dtype)
+        self._gradient_sum[...] = 0
+        return self._gradient_sum
+
+
+def _views(vector: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The vector cut into consecutive arrays of these shapes."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(vector, ends[:-1])
+    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}

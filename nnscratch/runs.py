@@ -1,0 +1,105 @@
+"""The folder that a run leaves behind: JSON, JSON lines, and npz without pickle."""
+
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UsageError, WriteError
+from .hyper import Part, values
+from .loop import Record
+from .model import MLP
+
+MODEL_FORMAT = 1  # version of model.npz
+
+
+class RunFolder:
+    """One run's folder. Every file in it is whole: it appears when it is complete.
+
+        config.json     the settings
+        env.json        versions, BLAS, threads, processor
+        history.jsonl   one line for each epoch, written as the run goes
+        curves.png      loss and accuracy against epochs
+        model.npz       the weights, and a description as JSON bytes
+        result.json     the outcome, the test accuracy among it
+
+    Raises WriteError where the disk does not allow writing, UsageError for a folder in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise UsageError(f"{path} is not empty", "choose a new folder with --out")
+            probe = path / ".probe"  # a folder may exist and still refuse files
+            probe.touch()
+            probe.unlink()
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path | None, optimizer: str, seed: int) -> "RunFolder":
+        """The folder at `path`, or else a new one, runs/<time>-<optimizer>-s<seed>."""
+        if path is not None:
+            return cls(path)
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"
+        path, k = Path("runs") / name, 1
+        while path.exists():  # two runs in one second
+            k += 1
+            path = Path("runs") / f"{name}-{k}"
+        return cls(path)
+
+    def write(self, name: str, content: bytes) -> None:
+        """The file of that name, whole or not at all."""
+        path, part = self.path / name, self.path / f".{name}.part"
+        with _writing(path):
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        self.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+    def append_history(self, record: Record) -> None:
+        with _writing(self.path / "history.jsonl") as path, path.open("a") as file:
+            file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+
+    def write_model(self, model: MLP, pixel_unit: float) -> None:
+        """The arrays W1, b1, ... and `description`, the bytes of a JSON text."""
+        description = {
+            "format": MODEL_FORMAT,
+            "sizes": model.sizes,
+            "activation": described(model.activation),
+            "loss": described(model.loss),
+            "dtype": model.dtype.name,
+            "pixel_unit": pixel_unit,
+        }
+        arrays = {parameter.name: parameter.w for parameter in model.parameters}
+        text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, description=text, **arrays)
+        self.write("model.npz", buffer.getvalue())
+
+
+def described(part: Part) -> dict[str, Any]:
+    """A part as JSON can hold it: its name and its hyper-parameters."""
+    return {"name": part.name, **values(part)}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror})",
+            "choose a folder that can be written with --out, or make room",
+        ) from None

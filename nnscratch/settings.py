@@ -1,0 +1,173 @@
+"""The flags of the train command, and the settings that they make.
+
+The flags of a part are its hyper-parameters: `--opt adam --help` lists Adam's, and a flag that
+the chosen parts do not have is an error.
+"""
+
+import difflib
+import inspect
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .activations import ACTIVATIONS
+from .command_line import Parser, add_number, flag, numbers, refuse_repeated
+from .datasets import DATASETS
+from .errors import UsageError
+from .hyper import Interval, Part, hypers, known_name
+from .initializers import INITIALIZERS
+from .loaders import LOADERS
+from .losses import LOSSES
+from .optim import OPTIMIZERS
+from .schedules import SCHEDULES
+
+PROG = "python -m nnscratch.train"
+
+# flag: (what it picks, from where, default)
+PARTS: dict[str, tuple[str, Mapping[str, Any], str]] = {
+    "opt": ("optimizer", OPTIMIZERS, "adam"),
+    "schedule": ("schedule of the learning rate", SCHEDULES, "constant"),
+    "activation": ("activation of the hidden units", ACTIVATIONS, "sigmoid"),
+    "init": ("initializer of the weights", INITIALIZERS, "glorot_uniform"),
+    "loss": ("loss", LOSSES, "softmax_cross_entropy"),
+}
+CHOICES: dict[str, tuple[str, Mapping[str, Any], str]] = {
+    **PARTS,
+    "loader": ("loader", LOADERS, "mini_batch"),
+    "dataset": ("data set", DATASETS, "auto"),
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    # The lecture's program. Its lr of 1e-6 multiplies the gradient summed over 60,000 images:
+    # that is 0.06 on their mean. It gives no scale for the pixels, and needs them raw.
+    "lecture": {
+        "opt": "sgd",
+        "lr": 0.06,
+        "loss": "sigmoid_cross_entropy",
+        "init": "lecture",
+        "bias": False,
+        "loader": "batch",
+        "epochs": 100,
+        "val_size": 0,
+        "raw_pixels": True,
+    },
+}
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """The settings in argv, with `opt`, `schedule`, `activation`, `init` and `loss` as records.
+
+    Raises UsageError for whatever is unknown, out of range, repeated, or belongs to a part that
+    was not chosen. Exits after --help.
+    """
+    refuse_repeated(argv)
+    chooser = Parser(prog=PROG, add_help=False)
+    _add_choices(chooser)
+    name = chooser.parse_known_args(argv)[0].preset
+    preset = PRESETS[known_name(PRESETS, "preset", name)] if name else {}
+    chooser.set_defaults(**{choice: preset[choice] for choice in CHOICES if choice in preset})
+    chosen = vars(chooser.parse_known_args(argv)[0])
+    names = {
+        choice: known_name(registry, kind, chosen[choice])
+        for choice, (kind, registry, _) in CHOICES.items()
+    }
+
+    parser = Parser(prog=PROG, description="Train a multilayer perceptron on MNIST.")
+    _add_choices(parser)
+    _add_run_flags(parser, names["loader"])
+    parser.set_defaults(**{k: v for k, v in preset.items() if k in vars(parser.parse_args([]))})
+    _add_hypers(parser, names, preset)
+    settings, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise _unknown(unknown[0], names, parser)
+
+    flags = {**vars(settings), **names}
+    for choice, (_, registry, _) in PARTS.items():
+        part = registry[names[choice]]
+        flags[choice] = part(**{hyper: flags.pop(hyper) for hyper in hypers(part)})
+    return Namespace(**flags)
+
+
+def _add_choices(parser: Parser) -> None:
+    group = parser.add_argument_group("parts, each with flags of its own")
+    for choice, (kind, registry, default) in CHOICES.items():
+        text = f"{kind} (default %(default)s): {', '.join(registry)}"
+        group.add_argument(f"--{choice}", default=default, metavar="NAME", help=text)
+    text = f"settings to start from: {', '.join(PRESETS)}"
+    group.add_argument("--preset", metavar="NAME", help=text)
+
+
+def _add_run_flags(parser: Parser, loader: str) -> None:
+    """The flags that every run has; that of the batch size only if the loader has it."""
+    count, natural = Interval("[1, inf)"), Interval("[0, inf)")
+    run = parser.add_argument_group("the run")
+    add_number(run, "epochs", int, count, "number of passes over the training images", 10)
+    if size := inspect.signature(LOADERS[loader]).parameters.get("batch_size"):
+        add_number(run, "batch_size", int, count, "number of images in a batch", size.default)
+    add_number(run, "seed", int, natural, "seed of weights, order and validation images", 0)
+    text = "folder of this run (default runs/<time>-<opt>-s<seed>)"
+    run.add_argument("--out", type=Path, metavar="DIR", help=text)
+    run.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    run.add_argument("--quiet", action="store_true", help="print nothing else on stdout")
+
+    network = parser.add_argument_group("the network")
+    text = "units of each hidden layer, separated by commas (default 1000)"
+    network.add_argument(
+        "--hidden", type=numbers(int, count), default=(1000,), metavar="N[,N]", help=text
+    )
+    network.add_argument(
+        "--bias", action=BooleanOptionalAction, default=True, help="a bias for every unit"
+    )
+    network.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="(default float32)"
+    )
+
+    data = parser.add_argument_group("the data")
+    text = "folder with the four MNIST files, and then the only place searched"
+    data.add_argument("--data-dir", type=Path, metavar="DIR", help=text)
+    text = "number of images set aside for validation; one sixth of them if not given"
+    add_number(data, "val_size", int, natural, text, None)
+    text = "number of training images to keep after that; all if not given"
+    add_number(data, "limit", int, count, text, None)
+    text = "pixels of 0 to 255 instead of 0 to 1"
+    data.add_argument("--raw-pixels", action=BooleanOptionalAction, default=False, help=text)
+
+
+def _add_hypers(parser: Parser, names: Mapping[str, str], preset: Mapping[str, Any]) -> None:
+    """The flags of the chosen parts. A preset's number holds for the part that it names."""
+    for name, (_, registry, _) in PARTS.items():
+        part = registry[names[name]]
+        if not hypers(part):
+            continue
+        first_line = (part.__doc__ or "").partition("\n")[0]
+        group = parser.add_argument_group(f"--{name} {part.name}", first_line)
+        for hyper in hypers(part).values():
+            is_preset = hyper.name in preset and preset[name] == part.name
+            default = preset[hyper.name] if is_preset else hyper.default
+            add_number(group, hyper.name, hyper.kind, hyper.interval, hyper.meaning, default)
+
+
+def _unknown(token: str, names: Mapping[str, str], parser: Parser) -> UsageError:
+    """The error for an argument that no chosen part and no command knows."""
+    given = token.partition("=")[0]
+    name = given.removeprefix("--").replace("-", "_")
+    if not given.startswith("--"):
+        return UsageError(f"unexpected argument {token!r}", f"see {PROG} --help")
+    for choice, (_, registry, _) in CHOICES.items():
+        owners = [key for key, part in registry.items() if name in _own_flags(part)]
+        if owners:
+            own = ", ".join(map(flag, _own_flags(registry[names[choice]]))) or "no flags"
+            return UsageError(
+                f"{names[choice]} has no {given}; it has {own}",
+                f"{given} belongs to --{choice} {', '.join(owners)}",
+            )
+    near = difflib.get_close_matches(given, parser.flags(), n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return UsageError(f"unknown flag {given}", f"{guess}see {PROG} --help")
+
+
+def _own_flags(part: Any) -> list[str]:
+    """The names of the settings that come with a part; a loader's may be its batch size."""
+    if isinstance(part, type) and issubclass(part, Part):
+        return list(hypers(part))
+    return [name for name in inspect.signature(part).parameters if name == "batch_size"]
