@@ -102,5 +102,6 @@ def _compiled(rule: Rule, dtype: np.dtype[Any]) -> Callable[..., None] | None:
     try:
         return compile_loop(rule, array_names(rule), number_names(rule), dtype)
     except NotCompilable as reason:
-        warnings.warn(f"{rule.__qualname__} runs without numba: {reason}", stacklevel=4)
+        message = f"{rule.__qualname__} runs without numba: {reason}"
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
         return None

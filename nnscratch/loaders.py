@@ -26,7 +26,7 @@ class Loader:
         if not 1 <= batch_size <= len(split):
             raise UsageError(
                 f"batch_size must be a whole number in [1, {len(split)}], got {batch_size}",
-                f"the training set has {len(split)} images; the batch loader takes all at once",
+                f"choose at most {len(split)}; the batch loader takes all images at once",
             )
         self.split = split
         self.batch_size = batch_size

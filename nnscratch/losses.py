@@ -50,8 +50,9 @@ class SoftmaxCrossEntropy(Loss):
         largest, sums = self._softmax(z, a)
         # -log a_label = log(sum_k exp(z_k - largest)) + largest - z_label
         log_sums = np.log(sums, dtype=np.float64)
-        margins = largest.astype(np.float64) - z[np.arange(len(z)), labels]
-        return float(np.sum(log_sums + margins))
+        with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
+            margins = largest.astype(np.float64) - z[np.arange(len(z)), labels]
+            return float(np.sum(log_sums + margins))
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
         np.copyto(dz, a)
@@ -85,7 +86,8 @@ class SigmoidCrossEntropy(Loss):
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         np.copyto(a, z)
         a[np.arange(len(a)), labels] *= -1
-        loss = np.logaddexp(0, a).sum(dtype=np.float64)
+        with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
+            loss = np.logaddexp(0, a).sum(dtype=np.float64)
         self.output(z, a)
         return float(loss)
 

@@ -59,11 +59,14 @@ class RunFolder:
         """The file of that name, whole or not at all."""
         path, part = self.path / name, self.path / f".{name}.part"
         with _writing(path):
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            try:
+                with part.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         self.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

@@ -27,9 +27,9 @@ PROG = "python -m nnscratch.train"
 # flag: (what it picks, from where, default)
 PARTS: dict[str, tuple[str, Mapping[str, Any], str]] = {
     "opt": ("optimizer", OPTIMIZERS, "adam"),
-    "schedule": ("schedule of the learning rate", SCHEDULES, "constant"),
-    "activation": ("activation of the hidden units", ACTIVATIONS, "sigmoid"),
-    "init": ("initializer of the weights", INITIALIZERS, "glorot_uniform"),
+    "schedule": ("schedule", SCHEDULES, "constant"),
+    "activation": ("activation", ACTIVATIONS, "sigmoid"),
+    "init": ("initializer", INITIALIZERS, "glorot_uniform"),
     "loss": ("loss", LOSSES, "softmax_cross_entropy"),
 }
 CHOICES: dict[str, tuple[str, Mapping[str, Any], str]] = {

@@ -47,12 +47,11 @@ def main(argv: Sequence[str]) -> None:
 
     history = train(settings, model, loader, data, folder)
     test = model.evaluate(data.test.x, data.test.labels)
+    say(settings, closing_lines(test, data, folder))  # known, whatever happens to the files
     result = outcome(settings, model, data, history, test, folder)
-    title = f"{description(model)}, {settings.opt.name}, {data.name}, seed {settings.seed}"
-    folder.write("curves.png", plots.curves(history, title, test.accuracy))
+    folder.write("curves.png", plots.curves(history, title(settings, model, data), test.accuracy))
     folder.write_model(model, data.train.unit)
     folder.write_json("result.json", result)
-    say(settings, closing_line(test, data, folder))
     if settings.json:
         print(json.dumps(result))
 
@@ -148,6 +147,14 @@ def description(model: MLP) -> str:
     return f"{'-'.join(map(str, model.sizes))} {model.activation.name}"
 
 
+def title(settings: Namespace, model: MLP, data: Dataset) -> str:
+    batch = f"batches of {settings.batch_size}" if "batch_size" in settings else settings.loader
+    return (
+        f"{description(model)} on {data.name}, {len(data.train):,} images, {batch}; "
+        f"{settings.opt.name}, lr {getattr(settings.opt, 'lr', None)}; seed {settings.seed}"
+    )
+
+
 def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) -> str:
     blas = env["blas"][0] if env["blas"] else {}
     return (
@@ -167,7 +174,7 @@ def progress(record: Record, epochs: int) -> str:
     return text
 
 
-def closing_line(test: Evaluation, data: Dataset, folder: RunFolder) -> str:
+def closing_lines(test: Evaluation, data: Dataset, folder: RunFolder) -> str:
     """The test accuracy with Wilson's 95 % interval."""
     from scipy.stats import binomtest  # takes 0.5 s to import
 

@@ -55,10 +55,12 @@ class IdxFile:
         content = self._decompressed(path)
         if content[:4] != self.header[:4]:
             raise DataError(f"{path}: {self._describe(content)}", self._fix(path))
+        if len(content) < len(self.header):
+            raise DataError(f"{path} is incomplete: it ends in its header", self._fix(path))
         if content[: len(self.header)] != self.header:
-            header = np.frombuffer(content[4 : len(self.header)], dtype=">u4")
+            counts = np.frombuffer(content, ">u4", count=len(self.shape), offset=4)
             raise DataError(
-                f"{path}: its header says {' x '.join(map(str, header))}, "
+                f"{path}: its header says {' x '.join(map(str, counts))}, "
                 f"not {' x '.join(map(str, self.shape))}",
                 self._fix(path),
             )

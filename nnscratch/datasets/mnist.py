@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+LOCAL = Path("data") / "mnist"
 SIZE = "11 MB"  # of the four compressed files
 PROBE_SECONDS = 5.0  # to find a mirror; both are asked at the same time
 STALL_SECONDS = 30.0  # without a byte, after which a transfer is given up
@@ -58,26 +60,25 @@ def load(data_dir: str | Path | None = None) -> list[Bytes]:
     need be. Raises DataError for files that are missing, damaged, or not MNIST.
     """
     if given := data_dir or os.environ.get("NNSCRATCH_DATA"):
-        return read(Path(given))
-    local = Path("data") / "mnist"
-    if any(file.find(local) for file in FILES):
-        return read(local)
+        return read(Path(given), FILES)
+    if any(file.find(LOCAL) for file in FILES):
+        return read(LOCAL, FILES)
     cache = user_cache() / "mnist"
     if not all(file.find(cache) for file in FILES):
-        download(cache)
-    return read(cache)
+        download(cache, FILES, MIRRORS)
+    return read(cache, FILES)
 
 
-def read(folder: Path, files: Sequence[IdxFile] = FILES) -> list[Bytes]:
+def read(folder: Path, files: Sequence[IdxFile]) -> list[Bytes]:
     """The arrays of those files in that folder; DataError names every file that is missing."""
     paths = [file.find(folder) for file in files]
     missing = [file.name for file, path in zip(files, paths, strict=True) if path is None]
     if missing:
-        raise DataError(f"{folder} has no {', '.join(missing)}", where_to_put(folder, files))
+        raise DataError(f"{folder} has no {', '.join(missing)}", where_to_put(files, folder))
     return [file.read(path) for file, path in zip(files, paths, strict=True) if path is not None]
 
 
-def where_to_put(folder: Path, files: Sequence[IdxFile] = FILES) -> str:
+def where_to_put(files: Sequence[IdxFile], folder: Path) -> str:
     """The instruction for someone without the files."""
     return f"put {', '.join(file.name for file in files)} (plain or .gz) into {folder}"
 
@@ -86,16 +87,13 @@ class Unavailable(DataError):
     """MNIST is not on this machine, and cannot be downloaded now."""
 
     def __init__(self, reason: str) -> None:
-        place = where_to_put(Path("data") / "mnist")
         super().__init__(
             f"MNIST is not on this machine, and {reason}",
-            f"{place}, or name their folder with --data-dir or $NNSCRATCH_DATA",
+            f"{where_to_put(FILES, LOCAL)}, or name their folder with --data-dir or $NNSCRATCH_DATA",
         )
 
 
-def download(
-    folder: Path, files: Sequence[IdxFile] = FILES, mirrors: Sequence[str] = MIRRORS
-) -> None:
+def download(folder: Path, files: Sequence[IdxFile], mirrors: Sequence[str]) -> None:
     """Fetch the files into the folder; each appears there only when it is whole and verified.
 
     Every mirror that answers within PROBE_SECONDS is tried for every file. Raises Unavailable if
@@ -153,8 +151,9 @@ def _answering(mirrors: Sequence[str], file: IdxFile) -> list[str]:
     threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + PROBE_SECONDS
     for thread in threads:
-        thread.join(PROBE_SECONDS)
+        thread.join(max(0.0, deadline - time.monotonic()))
     return [mirror for mirror in mirrors if mirror in answers]
 
 

@@ -1,0 +1,54 @@
+"""Fixtures: a private cache, small made-up images, and MNIST where it is."""
+
+import os
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The suite neither reads nor writes the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
+    """Where NNSCRATCH_DATA is set, a test of MNIST that was skipped is a test that failed."""
+    report = yield
+    needs_mnist = "mnist_folder" in getattr(item, "fixturenames", ())
+    if report.skipped and needs_mnist and os.environ.get("NNSCRATCH_DATA"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, although NNSCRATCH_DATA is set: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def toy() -> nn.Split:
+    """300 images of 12 bytes in 3 classes, learnable: each class is bright somewhere else."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 3, 300)
+    images = rng.integers(0, 120, (300, 12))
+    for k in range(3):
+        images[labels == k, 4 * k : 4 * k + 4] += 100
+    return nn.Split(images.astype(np.uint8), labels, unit=255.0)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> str:
+    """The folder that NNSCRATCH_DATA names; with it set, MNIST that is missing is a failure."""
+    folder = os.environ.get("NNSCRATCH_DATA")
+    if not folder:
+        pytest.skip("set NNSCRATCH_DATA to the folder with the four MNIST files")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_folder: str) -> nn.Dataset:
+    return nn.load_dataset("mnist", data_dir=mnist_folder)

@@ -1,0 +1,225 @@
+"""One formula, two engines: what they compute, and what the compiled one does with its cache."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch import elementwise
+from nnscratch.cache import user_cache
+from nnscratch.compiled import loop_source
+from nnscratch.hyper import values
+
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
+with_numba = pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
+ELEMENTWISE = [cls for cls in nn.OPTIMIZERS.values() if issubclass(cls, nn.Elementwise)]
+SIZE = 2 * elementwise.BLOCK + 17  # three blocks, the last one short
+
+
+def decay_rule(w, dw, m, *, lr, beta):
+    """A docstring, which the translation has to step over."""
+    m = beta * m + (1 - beta) * dw
+    w = w - lr * np.where(m > 0, m, 0.5 * m)
+    return w, m
+
+
+def arrays(n: int, dtype: str, count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.abs(rng.normal(size=n)).astype(dtype) for _ in range(count)]
+
+
+def run(cls: type[nn.Elementwise], dtype: str, size: int = SIZE) -> list[np.ndarray]:
+    """w and the slots after 5 updates, weight decay included."""
+    rng = np.random.default_rng(1)
+    opt = cls(weight_decay=0.01)
+    w, state = rng.normal(size=size).astype(dtype), {}
+    for _ in range(5):
+        dw = (rng.normal(size=size) * 10.0 ** rng.uniform(-6, 2, size)).astype(dtype)
+        dw[::7] = 0
+        opt.update(w, dw, state)
+    return [w, *(value for value in state.values() if isinstance(value, np.ndarray))]
+
+
+@with_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cls", ELEMENTWISE, ids=lambda cls: cls.name)
+def test_numpy_and_numba_agree_to_rounding(cls, dtype: str, monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
+    compiled = run(cls, dtype)
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numpy")
+    plain = run(cls, dtype)
+    for a, b in zip(compiled, plain, strict=True):
+        assert a.dtype == b.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=8 * np.finfo(dtype).eps)
+
+
+@with_numba
+@pytest.mark.parametrize("cls", ELEMENTWISE, ids=lambda cls: cls.name)
+def test_every_rule_of_ours_can_be_compiled(cls, monkeypatch) -> None:
+    """A rule that numba refuses would run, with a warning, at a tenth of the speed."""
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
+    assert elementwise._compiled(cls.rule, np.dtype("float32")) is not None
+
+
+@with_numba
+def test_the_numba_engine_is_really_used_where_numba_is_installed(monkeypatch) -> None:
+    monkeypatch.delenv("NNSCRATCH_ENGINE", raising=False)
+    assert nn.engine() == "numba"
+    monkeypatch.setattr(elementwise, "in_blocks", lambda *_: pytest.fail("NumPy was used"))
+    run(nn.OPTIMIZERS["adam"], "float32")
+
+
+def test_without_numba_the_numpy_engine_is_used(monkeypatch) -> None:
+    monkeypatch.setattr(elementwise, "_numba_is_installed", lambda: False)
+    monkeypatch.delenv("NNSCRATCH_ENGINE", raising=False)
+    assert nn.engine() == "numpy"
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
+    with pytest.raises(nn.UsageError, match="numba is missing"):
+        nn.engine()
+
+
+def test_an_unknown_engine_is_refused(monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "cuda")
+    with pytest.raises(nn.UsageError, match="NNSCRATCH_ENGINE is 'cuda'"):
+        nn.engine()
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=with_numba)])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (5, 3), (2, 3, 4)])
+def test_arrays_of_any_shape_are_updated_in_place(engine: str, shape, monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+    w, dw, m = np.full(shape, 2.0), np.full(shape, 4.0), np.zeros(shape)
+    elementwise.apply(decay_rule, [w, dw, m], {"lr": 0.5, "beta": 0.75, "unused": 9})
+    assert (m == 1.0).all()
+    assert (w == 1.5).all()
+    assert (dw == 4.0).all()
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=with_numba)])
+def test_arrays_that_are_not_contiguous_are_updated_all_the_same(engine, monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+    rng = np.random.default_rng(0)
+    w, dw = rng.normal(size=(6, 8)), rng.normal(size=(6, 8))
+    expected = w - 0.1 * dw
+    for view in (lambda a: a, lambda a: a.T, lambda a: a[::2, 1::3], lambda a: a[::-1]):
+        v = w.copy()
+        nn.OPTIMIZERS["sgd"](lr=0.1).update(view(v), view(dw), {})
+        np.testing.assert_allclose(view(v), view(expected), rtol=1e-15)
+
+
+def test_a_read_only_gradient_is_enough() -> None:
+    w, dw = np.ones(3), np.ones(3)
+    dw.flags.writeable = False
+    nn.OPTIMIZERS["adam"]().update(w, dw, {})
+    assert (w < 1).all()
+
+
+def test_numpys_blocks_leave_no_seam() -> None:
+    w, dw, m = arrays(SIZE, "float64", 3)
+    whole = decay_rule(w.copy(), dw, m.copy(), lr=0.1, beta=0.9)
+    elementwise.in_blocks(decay_rule, [w, dw, m], {"lr": 0.1, "beta": 0.9})
+    assert (w == whole[0]).all()
+    assert (m == whole[1]).all()
+
+
+def test_the_compiled_loop_computes_numbers_outside_and_in_no_wider_type() -> None:
+    text = loop_source(decay_rule, ("w", "dw", "m"), ("lr", "beta"))
+    prelude, loop = text.split("for _i in")
+    assert "_number(1 - beta)" in prelude
+    for wide in ("1 - beta", "0.5", "lr *", "beta *"):
+        assert wide not in loop
+
+
+@with_numba
+def test_an_edited_formula_takes_effect_although_machine_code_is_kept(tmp_path: Path) -> None:
+    program = tmp_path / "own.py"
+    text = (
+        "import numpy as np\n"
+        "from nnscratch.elementwise import apply\n"
+        "def rule(w, dw, *, lr):\n"
+        "    return w - lr * dw\n"
+        "w = np.ones(4, np.float32)\n"
+        "apply(rule, [w, w.copy()], {'lr': 0.25})\n"
+        "print(w[0])\n"
+    )
+
+    def printed(source: str) -> str:
+        program.write_text(source)
+        done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert printed(text) == "0.75"
+    assert printed(text) == "0.75"
+    assert printed(text.replace("w - lr", "w + lr")) == "1.25"
+
+
+@with_numba
+def test_damaged_machine_code_in_the_cache_is_made_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    elementwise._compiled.cache_clear()
+    expected = run(nn.OPTIMIZERS["momentum"], "float32", 50)
+    files = list(user_cache().glob("loops/__pycache__/*"))
+    assert files
+    for file in files:
+        file.write_bytes(b"not machine code")
+    elementwise._compiled.cache_clear()
+    for a, b in zip(run(nn.OPTIMIZERS["momentum"], "float32", 50), expected, strict=True):
+        assert (a == b).all()
+
+
+@with_numba
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made there
+    elementwise._compiled.cache_clear()
+    w = run(nn.OPTIMIZERS["sgd"], "float32", 50)[0]
+    assert np.isfinite(w).all()
+
+
+@with_numba
+def test_a_rule_that_numba_refuses_still_runs_and_says_why(monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
+    factor = 3.0
+
+    def outside(w, dw, *, lr):
+        return w - factor * lr * dw
+
+    def branching(w, dw, *, lr):
+        if lr > 1:
+            w = -w
+        return w - lr * dw
+
+    def assigning(w, dw, *, lr):
+        lr = 2 * lr
+        return w - lr * dw
+
+    for rule, reason in [(outside, "factor"), (branching, "assignments"), (assigning, "'lr'")]:
+        w = np.ones(3)
+        with pytest.warns(RuntimeWarning, match=reason):
+            elementwise.apply(rule, [w, np.ones(3)], {"lr": 0.25})
+        assert (w != 1).all()
+
+
+def test_a_rule_that_forgets_a_slot_is_an_error() -> None:
+    def forgetful(w, dw, m, *, lr):
+        return w - lr * dw
+
+    with pytest.raises(ValueError, match="zip"):
+        elementwise.in_blocks(forgetful, arrays(10, "float64", 3), {"lr": 0.1})
+
+
+def test_the_users_cache_follows_the_systems_customs(monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.join("some", "where"))
+    assert user_cache() == Path("some/where/nnscratch")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert user_cache() == Path.home() / ".cache" / "nnscratch"
+
+
+def test_values_gives_the_numbers_of_a_record() -> None:
+    assert values(nn.OPTIMIZERS["sgd"](lr=0.5)) == {"lr": 0.5, "weight_decay": 0.0}

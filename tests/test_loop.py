@@ -1,0 +1,209 @@
+"""The training loop: what its records say, at which weights it stops, and when it refuses."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+
+def model(**kwargs) -> nn.MLP:
+    return nn.MLP([12, 8, 3], seed=1, **kwargs)
+
+
+def sgd(lr: float = 0.5) -> nn.Optimizer:
+    return nn.OPTIMIZERS["sgd"](lr=lr)
+
+
+def test_there_is_a_record_after_each_epoch_with_everything_counted(toy: nn.Split) -> None:
+    net = model()
+    records = list(nn.fit(net, sgd(), nn.mini_batch(toy, 70), 3, val=toy))
+    assert [r.epoch for r in records] == [1, 2, 3]
+    assert [r.update for r in records] == [5, 10, 15]
+    assert [r.examples for r in records] == [300, 600, 900]
+    assert all(r.ends_epoch and r.lr == 0.5 and r.seconds > 0 for r in records)
+    result = net.evaluate(toy.x, toy.labels)
+    assert (records[-1].val_loss, records[-1].val_accuracy) == (result.loss, result.accuracy)
+
+
+def test_training_learns(toy: nn.Split) -> None:
+    records = list(
+        nn.fit(model(), nn.OPTIMIZERS["adam"](lr=0.01), nn.mini_batch(toy, 20), 10, val=toy)
+    )
+    assert records[-1].train_loss < 0.5 * records[0].train_loss
+    assert records[-1].val_accuracy > 0.9
+
+
+def test_the_training_loss_is_the_mean_over_images_and_not_over_batches(toy: nn.Split) -> None:
+    """Batches of 299 and 1: a mean over batches would give the one image half the weight."""
+    frozen = nn.OPTIMIZERS["sgd"](lr=1e-300)
+    net = model()
+    (record,) = nn.fit(net, frozen, nn.mini_batch(toy, 299), 1)
+    assert record.train_loss == pytest.approx(net.evaluate(toy.x, toy.labels).loss, rel=1e-6)
+
+
+def test_without_validation_images_nothing_is_evaluated(toy: nn.Split) -> None:
+    for val in (None, toy[:0]):
+        (record,) = nn.fit(model(), sgd(), nn.batch(toy), 1, val=val)
+        assert record.val_loss is None
+        assert record.val_accuracy is None
+
+
+def test_asking_for_more_records_changes_nothing_else(toy: nn.Split) -> None:
+    a, b = model(), model()
+    few = list(nn.fit(a, sgd(), nn.mini_batch(toy, 70), 2, val=toy))
+    many = list(nn.fit(b, sgd(), nn.mini_batch(toy, 70), 2, val=toy, every=2))
+    assert [r.update for r in many] == [2, 4, 5, 6, 8, 10]
+    assert [r.ends_epoch for r in many] == [False, False, True, False, False, True]
+    assert [r.val_loss is None for r in many] == [True, True, False, True, True, False]
+    assert (a.w == b.w).all()
+    ends = [r for r in many if r.ends_epoch]
+    assert [r.train_loss for r in ends] == [r.train_loss for r in few]
+    assert [r.val_loss for r in ends] == [r.val_loss for r in few]
+
+
+def test_one_seed_gives_the_same_bits_twice_and_another_seed_does_not(toy: nn.Split) -> None:
+    def trained(seed: int) -> np.ndarray:
+        net = nn.MLP([12, 8, 3], seed=seed)
+        list(nn.fit(net, nn.OPTIMIZERS["adam"](), nn.mini_batch(toy, 32, seed=seed), 2))
+        return net.w
+
+    assert (trained(0) == trained(0)).all()
+    assert (trained(0) != trained(1)).any()
+
+
+def test_nothing_is_trained_before_a_record_is_asked_for_nor_after_the_last(toy) -> None:
+    net = model()
+    before = net.w.copy()
+    records = nn.fit(net, sgd(), nn.mini_batch(toy, 50), 5)
+    assert (net.w == before).all()
+    next(records)
+    held = net.w.copy()
+    records.close()
+    assert (net.w == held).all()
+
+
+def test_time_spent_by_whoever_iterates_is_not_the_loops(toy: nn.Split) -> None:
+    seconds = []
+    for record in nn.fit(model(), sgd(), nn.mini_batch(toy, 50), 2, every=1):
+        time.sleep(0.02)
+        if record.ends_epoch:
+            seconds.append(record.seconds)
+    assert max(seconds) < 0.1  # six naps in each epoch would be 0.12
+
+
+def test_a_second_call_goes_on_with_the_next_orders_and_does_not_repeat_the_first(toy) -> None:
+    whole, halves = model(), model()
+    list(nn.fit(whole, sgd(), nn.mini_batch(toy, 50, seed=3), 4))
+    loader = nn.mini_batch(toy, 50, seed=3)
+    list(nn.fit(halves, sgd(), loader, 2))
+    list(nn.fit(halves, sgd(), loader, 2))
+    assert (whole.w == halves.w).all()
+
+
+# --- scope -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen(nn.Optimizer):
+    """Writes down what it is given."""
+
+    def update(self, w, dw, state):
+        state["updates"] = state.get("updates", 0) + 1
+        CALLS.append((w, dw, state))
+        return w
+
+
+CALLS: list[tuple] = []
+
+
+@pytest.mark.parametrize("scope", ["tensor", "element", "model"])
+def test_an_optimizer_is_given_what_its_scope_asks_for(scope: str, toy, monkeypatch) -> None:
+    monkeypatch.setattr(Seen, "scope", scope)
+    CALLS.clear()
+    net = model()
+    list(nn.fit(net, Seen(), nn.mini_batch(toy, 100), 1))
+    given = CALLS[: len(CALLS) // 3]
+    expected = [(p.w, p.dw) for p in net.parameters] if scope == "tensor" else [(net.w, net.dw)]
+    assert [w.shape for w, _, _ in given] == [w.shape for w, _ in expected]
+    for (w, dw, state), (expected_w, expected_dw) in zip(given, expected, strict=True):
+        assert np.shares_memory(w, expected_w)
+        assert np.shares_memory(dw, expected_dw)
+        assert state["updates"] == 3
+    assert len({id(state) for _, _, state in given}) == len(given)
+
+
+@pytest.mark.parametrize("name", nn.OPTIMIZERS)
+def test_an_elementwise_optimizer_gives_the_same_tensor_by_tensor(
+    name: str, toy, monkeypatch
+) -> None:
+    flat, cut = model(dtype="float64"), model(dtype="float64")
+    optimizer = nn.OPTIMIZERS[name]()
+    list(nn.fit(flat, optimizer, nn.mini_batch(toy, 64), 2))
+    monkeypatch.setattr(type(optimizer), "scope", "tensor")
+    list(nn.fit(cut, optimizer, nn.mini_batch(toy, 64), 2))
+    assert (flat.w == cut.w).all()
+
+
+# --- readout -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_record_is_held_at_the_weights_to_evaluate(toy: nn.Split, every) -> None:
+    """The look-ahead form shows theta; the rewritten form, run beside it, stores theta + mu v."""
+    shown, net, twin = [], model(dtype="float64"), model(dtype="float64")
+    optimizer = nn.OPTIMIZERS["nesterov_lookahead"](lr=0.1)
+    for record in nn.fit(net, optimizer, nn.mini_batch(toy, 64), 3, val=toy, every=every):
+        if record.ends_epoch:
+            shown.append(net.w.copy())
+            assert record.val_loss == net.evaluate(toy.x, toy.labels).loss
+
+    state, thetas, rewritten = {}, [], nn.OPTIMIZERS["nesterov"](lr=0.1)
+    loader = nn.mini_batch(toy, 64)
+    for _ in range(3):
+        for x, labels in loader:
+            twin.loss_and_grad(x, labels)
+            rewritten.update(twin.w, twin.dw, state)
+        thetas.append(twin.w - 0.9 * state["v"])
+    np.testing.assert_allclose(shown, thetas, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(net.w, thetas[-1], rtol=1e-8, atol=1e-12)  # and so it ends
+
+
+def test_a_loop_that_is_left_leaves_the_weights_to_evaluate(toy: nn.Split) -> None:
+    net = model()
+    for _ in nn.fit(net, nn.OPTIMIZERS["nesterov_lookahead"](), nn.mini_batch(toy, 64), 3):
+        held = net.w.copy()
+        break
+    assert (net.w == held).all()
+
+
+# --- divergence and arguments ------------------------------------------------------------------
+
+
+def test_a_rate_that_is_much_too_large_ends_in_a_named_error(toy: nn.Split) -> None:
+    with pytest.raises(nn.DivergedError) as error:
+        list(nn.fit(nn.MLP([12, 8, 3], "relu"), sgd(1e38), nn.mini_batch(toy, 50), 50))
+    assert "training diverged: after" in error.value.what
+    assert error.value.fix == "lower the learning rate of sgd, now 1e+38"
+    assert error.value.exit_code == 5
+
+
+def test_weights_that_are_no_numbers_are_noticed_at_the_end_of_the_epoch(toy: nn.Split) -> None:
+    class Spoiler(nn.Optimizer):
+        def update(self, w, dw, state):
+            w[...] = np.nan
+            return w
+
+    with pytest.raises(nn.DivergedError, match="weights"):
+        list(nn.fit(model(), Spoiler(), nn.batch(toy), 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [({"epochs": 0}, "epochs must be"), ({"epochs": 1, "every": 0}, "every must be")],
+)
+def test_arguments_are_checked_when_fit_is_called_and_not_later(toy, arguments, what) -> None:
+    with pytest.raises(nn.UsageError, match=what):
+        nn.fit(model(), sgd(), nn.batch(toy), **arguments)

@@ -1,0 +1,257 @@
+"""The network: one example by hand, its gradient against differences, its memory, its checks."""
+
+import itertools
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.model import CHUNK
+
+rng = np.random.default_rng(9)
+
+
+def example(n: int, pixels: int = 6, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(size=(n, pixels)), rng.integers(0, classes, n)
+
+
+def test_one_example_worked_out_by_hand() -> None:
+    """2-1-2, sigmoid hidden unit, softmax and cross-entropy; x = (1, 2), the right class is 0.
+
+    z1 = 1*0.3 + 2*(-0.4) + 0.5 = 0           a1 = sigmoid(0) = 1/2
+    z2 = (1/2*2 + 0, 1/2*(-2) + log 3 + 1) = (1, log 3)
+    exp(z2) = (e, 3)                          a2 = (e, 3) / (e + 3)
+    loss = -log(e / (e + 3)) = log(1 + 3/e)
+    dz2 = a2 - (1, 0) = (-q, q)  with q = 3 / (e + 3)
+    dW2 = 1/2 (-q, q)        db2 = (-q, q)
+    da1 = -q*2 + q*(-2) = -4q
+    dz1 = -4q * 1/2 * 1/2 = -q
+    dW1 = (1, 2) * (-q)      db1 = -q
+    """
+    model = nn.MLP([2, 1, 2], dtype="float64")
+    W1, b1, W2, b2 = (parameter.w for parameter in model.parameters)
+    W1[...] = [[0.3], [-0.4]]
+    b1[...] = 0.5
+    W2[...] = [[2.0, -2.0]]
+    b2[...] = [0.0, math.log(3) + 1]
+    loss = model.loss_and_grad(np.array([[1.0, 2.0]]), np.array([0]))
+    q = 3 / (math.e + 3)
+    assert loss == pytest.approx(math.log(1 + 3 / math.e), rel=1e-14)
+    dW1, db1, dW2, db2 = (parameter.dw for parameter in model.parameters)
+    np.testing.assert_allclose(dW1, [[-q], [-2 * q]], rtol=1e-14)
+    np.testing.assert_allclose(db1, [-q], rtol=1e-14)
+    np.testing.assert_allclose(dW2, [[-q / 2, q / 2]], rtol=1e-14)
+    np.testing.assert_allclose(db2, [-q, q], rtol=1e-14)
+
+
+def directional_error(model: nn.MLP, x: np.ndarray, y: np.ndarray, directions: int) -> float:
+    """Largest relative error of the gradient along random directions, by central differences.
+
+    Extrapolated from two step widths (Richardson), so that the difference is exact to 1e-10.
+    """
+    model.loss_and_grad(x, y)
+    gradient, w = model.dw.copy(), model.w.copy()
+    errors = []
+    for _ in range(directions):
+        d = rng.normal(size=len(w))
+        d /= np.linalg.norm(d)
+
+        def slope(h: float, d: np.ndarray = d) -> float:
+            losses = []
+            for sign in (1, -1):
+                model.w[:] = w + sign * h * d
+                losses.append(model.evaluate(x, y).loss)
+            return (losses[0] - losses[1]) / (2 * h)
+
+        numeric = (4 * slope(5e-4) - slope(1e-3)) / 3
+        model.w[:] = w
+        errors.append(abs(gradient @ d - numeric) / np.linalg.norm(gradient))
+    return max(errors)
+
+
+@pytest.mark.parametrize(("activation", "loss"), list(itertools.product(nn.ACTIVATIONS, nn.LOSSES)))
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_the_gradient_is_that_of_the_loss(activation: str, loss: str, bias: bool) -> None:
+    model = nn.MLP([6, 7, 5, 4], activation, "normal", loss, 3, bias=bias, dtype="float64")
+    model.w *= 10  # away from the linear middle of the activations
+    x, y = example(9)
+    # a corner like relu's must not lie between the two points of a difference: draw until none does
+    while min(np.abs(layer.z).min() for layer in hidden(model, x)) < 2e-2:
+        x, y = example(9)
+    assert directional_error(model, x, y, directions=5) < 1e-7
+
+
+def hidden(model: nn.MLP, x: np.ndarray) -> list:
+    model.forward(x)
+    return [layer for layer in model.layers if hasattr(layer, "activation")]
+
+
+def test_a_wrong_gradient_fails_the_check(monkeypatch) -> None:
+    from nnscratch.activations import Sigmoid
+
+    def without_the_factor_a(self, da, z, a, dz):
+        np.multiply(da, 1 - a, out=dz)
+
+    monkeypatch.setattr(Sigmoid, "backward", without_the_factor_a)
+    model = nn.MLP([6, 7, 4], dtype="float64")
+    assert directional_error(model, *example(9), directions=5) > 1e-3
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_all_weights_live_in_one_vector_and_all_gradients_in_another(bias: bool) -> None:
+    model = nn.MLP([5, 4, 3, 2], bias=bias)
+    names = ["W1", "b1", "W2", "b2", "W3", "b3"] if bias else ["W1", "W2", "W3"]
+    assert [parameter.name for parameter in model.parameters] == names
+    begin = 0
+    for parameter in model.parameters:
+        assert np.shares_memory(parameter.w, model.w)
+        assert np.shares_memory(parameter.dw, model.dw)
+        end = begin + parameter.w.size
+        assert np.shares_memory(parameter.w, model.w[begin:end])
+        model.w[begin:end] = np.arange(parameter.w.size)
+        assert (parameter.w.ravel() == np.arange(parameter.w.size)).all()
+        begin = end
+    assert begin == len(model.w) == len(model.dw)
+    assert model.parameters[0].w.shape == (5, 4)
+    assert model.w.ctypes.data % 64 == model.dw.ctypes.data % 64 == 0
+    assert not np.shares_memory(model.w, model.dw)
+
+
+def test_the_lectures_network_has_795010_weights_with_biases_and_794000_without() -> None:
+    assert len(nn.MLP([784, 1000, 10]).w) == 795_010
+    assert len(nn.MLP([784, 1000, 10], bias=False).w) == 794_000
+
+
+def test_layers_read_the_vector_at_every_pass_and_copy_nothing() -> None:
+    model = nn.MLP([6, 5, 4], dtype="float64")
+    x, y = example(7)
+    loss, dw = model.loss_and_grad(x, y), model.dw
+    model.w += 0.1
+    assert model.loss_and_grad(x, y) != loss
+    assert model.dw is dw
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_batch_in_chunks_has_the_gradient_of_the_whole(dtype: str) -> None:
+    x, y = example(2 * CHUNK + 100)
+    model = nn.MLP([6, 5, 4], dtype=dtype)
+    model.loss_and_grad(x[:CHUNK], y[:CHUNK])  # leaves something behind in dw
+    loss = model.loss_and_grad(x, y)
+    gradient = model.dw.astype(float)
+    parts = [slice(k, k + 50) for k in range(0, len(x), 50)]
+    weights = [len(y[part]) / len(y) for part in parts]
+    losses, gradients = [], []
+    for part in parts:
+        losses.append(model.loss_and_grad(x[part], y[part]))
+        gradients.append(model.dw.astype(float))
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    assert loss == pytest.approx(np.dot(weights, losses), rel=tolerance)
+    expected = np.tensordot(weights, gradients, axes=1)
+    np.testing.assert_allclose(gradient, expected, atol=tolerance * abs(expected).max())
+
+
+def test_a_full_batch_never_exists_as_floats() -> None:
+    n, pixels = 20_000, 400
+    split = nn.Split(np.zeros((n, pixels), np.uint8), np.zeros(n, int), unit=255.0)
+    model, loader = nn.MLP([pixels, 100, 3]), nn.batch(split)
+    tracemalloc.start()
+    for x, labels in loader:
+        model.loss_and_grad(x, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n * pixels * 4 / 4
+
+
+def test_a_step_is_in_single_precision_throughout() -> None:
+    """float64 anywhere in a float32 step would show in the type of some buffer."""
+    model = nn.MLP([6, 5, 4], "sigmoid")
+    x, y = example(8)
+    model.loss_and_grad(x.astype(np.float32), y)
+    for layer in model.layers:
+        arrays = {k: v for k, v in vars(layer).items() if isinstance(v, np.ndarray)}
+        assert {array.dtype for array in arrays.values()} == {np.dtype("float32")}, layer
+    assert model.predict_proba(x).dtype == np.float32
+
+
+def test_nobody_computes_the_gradient_of_the_pixels() -> None:
+    model = nn.MLP([6, 5, 4])
+    x, y = example(8)
+    model.loss_and_grad(x, y)
+    first, last = model.layers[0], model.layers[-1]
+    assert first.backward(np.zeros((8, 5), np.float32)) is None
+    assert last.backward(np.zeros((8, 4), np.float32)).shape == (8, 5)
+
+
+def test_evaluate_changes_nothing_and_agrees_with_predict() -> None:
+    model = nn.MLP([6, 5, 4])
+    x, y = example(3 * CHUNK)
+    model.loss_and_grad(x[:5], y[:5])
+    w, dw = model.w.copy(), model.dw.copy()
+    result = model.evaluate(x, y)
+    assert (model.w == w).all()
+    assert (model.dw == dw).all()
+    assert result.accuracy == np.mean(model.predict(x) == y)
+    answers = model.predict_proba(x)
+    assert answers.shape == (3 * CHUNK, 4)
+    assert result.loss == pytest.approx(-np.log(answers[np.arange(len(y)), y]).mean(), rel=1e-5)
+    assert (answers.argmax(axis=1) == model.predict(x)).all()
+
+
+def test_a_network_without_hidden_layer_is_softmax_regression() -> None:
+    model = nn.MLP([6, 4], dtype="float64")
+    x, y = example(50)
+    model.loss_and_grad(x, y)
+    expected = x.T @ (model.predict_proba(x) - np.eye(4)[y]) / 50
+    np.testing.assert_allclose(model.parameters[0].dw, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_parts_are_taken_by_name_and_as_records() -> None:
+    leaky = nn.ACTIVATIONS["leaky_relu"](slope=0.25)
+    assert nn.MLP([6, 5, 4], activation=leaky).activation is leaky
+    assert nn.MLP([6, 5, 4], activation="LEAKY-relu").activation == nn.ACTIVATIONS["leaky_relu"]()
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: nn.MLP([784]), "sizes must be two or more"),
+        (lambda: nn.MLP([784, 0, 10]), "sizes must be two or more"),
+        (lambda: nn.MLP([4, 2], dtype="float16"), "dtype is 'float16'"),
+        (lambda: nn.MLP([4, 2], activation="sigmiod"), "unknown activation 'sigmiod'"),
+        (lambda: nn.MLP([4, 2], init="he"), "unknown initializer 'he'"),
+        (lambda: nn.MLP([4, 2], loss="mse"), "unknown loss 'mse'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(make, what: str) -> None:
+    with pytest.raises(nn.UsageError) as error:
+        make()
+    assert what in error.value.what
+    assert error.value.fix
+
+
+X, Y = example(5)
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "what"),
+    [
+        (X, Y[:4], "x has 5 rows, labels have shape (4,)"),
+        (X[:0], Y[:0], "x has 0 rows"),
+        (X[:, :5], Y, "x has shape (5, 5), but the network reads (n, 6)"),
+        (X.reshape(5, 2, 3), Y, "x has shape (5, 2, 3)"),
+        (X.astype(np.uint8), Y, "x holds uint8, not floats"),
+        (X, Y + 4, "labels are int64 from"),
+        (X, Y - 9, "labels are int64 from"),
+        (X, Y.astype(float), "labels are float64"),
+        (X, np.eye(4)[Y], "labels have shape (5, 4)"),
+    ],
+)
+def test_examples_that_do_not_fit_the_network_are_refused(x, labels, what: str) -> None:
+    model = nn.MLP([6, 3, 4])
+    for call in (model.loss_and_grad, model.evaluate):
+        with pytest.raises(nn.UsageError) as error:
+            call(x, labels)
+        assert what in error.value.what
+        assert error.value.fix

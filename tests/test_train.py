@@ -1,0 +1,471 @@
+"""The train command: what it leaves behind, what it prints, and how it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch import train
+from nnscratch.command_line import run
+from nnscratch.hyper import hypers
+from nnscratch.settings import PRESETS, parse
+
+QUICK = ["--dataset", "digits", "--hidden", "20", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def command(*argv: str) -> int:
+    return run(train.main, list(argv))
+
+
+def failure(capsys, *argv: str) -> tuple[int, str, str]:
+    """Exit code, what is wrong, what to do; and nothing else on either stream."""
+    code = command(*argv)
+    out, err = capsys.readouterr()
+    assert out == ""
+    what, fix = err.splitlines()
+    assert what.startswith("nnscratch: error: ")
+    assert fix.startswith("fix: ")
+    assert len(fix) > len("fix: ")
+    return code, what.removeprefix("nnscratch: error: "), fix.removeprefix("fix: ")
+
+
+# --- what a run leaves behind ------------------------------------------------------------------
+
+
+def test_a_run_leaves_its_folder_complete(capsys) -> None:
+    assert command(*QUICK, "--opt", "momentum", "--lr", "0.1", "--out", "here") == 0
+    folder = Path("here")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.json",
+        "env.json",
+        "history.jsonl",
+        "curves.png",
+        "model.npz",
+        "result.json",
+    }
+    config = json.loads((folder / "config.json").read_text())
+    assert config["opt"] == {"name": "momentum", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+    assert config["dataset"] == "digits"
+    assert config["command"].startswith("python -m nnscratch.train --dataset digits")
+    env = json.loads((folder / "env.json").read_text())
+    assert env["packages"]["numpy"] == np.__version__
+    assert env["engine"] == nn.engine()
+    assert env["blas"][0]["num_threads"] >= 1
+    assert env["processor"]
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in history] == [1, 2]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "here" in capsys.readouterr().out
+
+
+def test_the_saved_network_is_the_trained_one_and_needs_no_pickle(capsys) -> None:
+    assert (
+        command(*QUICK, "--opt", "nesterov_lookahead", "--lr", "0.1", "--out", "a", "--json") == 0
+    )
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    with np.load("a/model.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    about = json.loads(arrays.pop("description").tobytes())
+    assert list(arrays) == ["W1", "b1", "W2", "b2"]
+    assert about["format"] == 1
+    assert about["pixel_unit"] == 255
+    model = nn.MLP(about["sizes"], about["activation"]["name"], loss=about["loss"]["name"])
+    for parameter in model.parameters:
+        parameter.w[...] = arrays[parameter.name]
+    data = nn.load_dataset("digits")
+    test = model.evaluate(data.test.x, data.test.labels)
+    assert (test.loss, test.accuracy) == (result["test_loss"], result["test_accuracy"])
+    val = model.evaluate(data.val.x, data.val.labels)
+    assert (val.loss, val.accuracy) == (result["val_loss"], result["val_accuracy"])
+
+
+def test_json_is_one_object_on_the_last_line_with_all_that_was_promised(capsys) -> None:
+    assert command(*QUICK, "--seed", "3", "--json") == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result.keys() >= {
+        "dataset",
+        "optimizer",
+        "seed",
+        "epochs",
+        "train_loss",
+        "val_accuracy",
+        "test_accuracy",
+        "seconds_per_epoch",
+        "run_dir",
+    }
+    assert (result["dataset"], result["optimizer"], result["seed"]) == ("digits", "adam", 3)
+    assert json.loads((Path(result["run_dir"]) / "result.json").read_text()) == result
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-adam-s3", result["run_dir"])
+
+
+def test_quiet_prints_nothing_but_the_json(capsys) -> None:
+    assert command(*QUICK, "--quiet", "--out", "a") == 0
+    assert capsys.readouterr() == ("", "")
+    assert command(*QUICK, "--quiet", "--json", "--out", "b") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out)["run_dir"] == "b"
+
+
+def test_without_a_terminal_there_is_a_line_for_each_epoch_and_no_bar(capsys) -> None:
+    assert command(*QUICK, "--epochs", "3") == 2  # given twice
+    capsys.readouterr()
+    assert command(*QUICK) == 0
+    out, err = capsys.readouterr()
+    assert len(re.findall(r"^epoch \d/2  loss \d", out, re.MULTILINE)) == 2
+    assert err == ""
+    assert re.search(r"test accuracy \d+\.\d\d % on digits \(95 % interval", out)
+
+
+def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert command(*QUICK) == 0
+    out, err = capsys.readouterr()
+    assert "20/20" in err  # 2 epochs of 10 updates
+    assert "loss" in err
+    assert "epoch 1/2" not in out
+
+
+def test_one_command_twice_gives_the_same_weights_in_two_folders(capsys) -> None:
+    for _ in range(2):  # both within one second, as a rule
+        assert command(*QUICK, "--seed", "5") == 0
+    first, second = Path("runs").iterdir()
+    assert (first / "model.npz").read_bytes() == (second / "model.npz").read_bytes()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("loader", nn.LOADERS)
+def test_every_loader_trains_from_the_command_line(loader: str, capsys) -> None:
+    argv = ["--dataset", "digits", "--limit", "150", "--hidden", "8", "--epochs", "1"]
+    assert command(*argv, "--loader", loader, "--json", "--quiet") == 0
+    updates = json.loads(capsys.readouterr().out)["updates"]
+    assert updates == {"batch": 1, "mini_batch": 2, "stochastic": 150}[loader]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sizes"),
+    [
+        (["--hidden", "30,20"], [784, 30, 20, 10]),
+        (["--hidden", "30, 20,10", "--no-bias", "--dtype", "float64"], [784, 30, 20, 10, 10]),
+    ],
+)
+def test_the_network_is_the_one_asked_for(argv, sizes, capsys) -> None:
+    assert command("--dataset", "digits", "--epochs", "1", "--out", "a", "--quiet", *argv) == 0
+    with np.load("a/model.npz") as file:
+        about = json.loads(file["description"].tobytes())
+        names = set(file.files) - {"description"}
+        dtypes = {str(file[name].dtype) for name in names}
+    assert about["sizes"] == sizes
+    no_bias = "--no-bias" in argv
+    assert any(name.startswith("b") for name in names) != no_bias
+    assert dtypes == {"float64" if "float64" in argv else "float32"}
+    capsys.readouterr()
+
+
+def test_the_test_images_are_read_once_and_after_training(capsys, monkeypatch) -> None:
+    evaluated = []
+    evaluate = nn.MLP.evaluate
+
+    def counting(model, x, labels):
+        evaluated.append(len(labels))
+        return evaluate(model, x, labels)
+
+    monkeypatch.setattr(nn.MLP, "evaluate", counting)
+    assert command(*QUICK, "--quiet") == 0
+    assert evaluated == [250, 250, 297]  # validation after each of two epochs, then the test
+
+
+def test_val_size_zero_trains_on_everything_and_reports_no_validation(capsys) -> None:
+    assert command(*QUICK, "--val-size", "0", "--json", "--out", "a") == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_accuracy"] is None
+    assert result["examples"] == 3000
+    assert (Path("a") / "curves.png").exists()
+
+
+def test_digits_in_place_of_mnist_are_announced_on_stderr_and_written_everywhere(tmp_path) -> None:
+    """A fresh process, without data, cache and network (the proxy leads nowhere)."""
+    env = {k: v for k, v in os.environ.items() if k != "NNSCRATCH_DATA"}
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "MPLCONFIGDIR": str(tmp_path)}
+    env |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    argv = ["--hidden", "20", "--epochs", "1", "--json", "--out", "a"]
+    program = [sys.executable, "-m", "nnscratch.train", *argv]
+    done = subprocess.run(program, capture_output=True, text=True, env=env, check=True)
+    assert "nnscratch: warning: MNIST is not on this machine" in done.stderr
+    assert "digits set, which is not MNIST" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["dataset"] == "digits"
+    assert json.loads(Path("a/config.json").read_text())["dataset"] == "digits"
+    strict = subprocess.run(
+        [*program, "--dataset", "mnist"], capture_output=True, text=True, env=env, check=False
+    )
+    assert strict.returncode == 3
+    assert "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images" in strict.stderr
+    assert "data/mnist" in strict.stderr
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", nn.OPTIMIZERS)
+def test_help_lists_the_hyper_parameters_of_the_chosen_optimizer(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(["--opt", name, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for hyper in hypers(nn.OPTIMIZERS[name]).values():
+        flag = "--" + hyper.name.replace("_", "-")
+        assert f"{flag} X {hyper.meaning}, in {hyper.interval} (default {hyper.default})" in text
+    others = {h for cls in nn.OPTIMIZERS.values() for h in hypers(cls)} - {
+        *hypers(nn.OPTIMIZERS[name])
+    }
+    assert not any(f"--{other} X" in text for other in others)
+
+
+@pytest.mark.parametrize("choice", ["opt", "schedule", "activation", "init", "loss"])
+def test_every_part_and_every_hyper_parameter_can_be_chosen_by_flags(choice: str) -> None:
+    registry = {
+        "opt": nn.OPTIMIZERS,
+        "schedule": nn.SCHEDULES,
+        "activation": nn.ACTIVATIONS,
+        "init": nn.INITIALIZERS,
+        "loss": nn.LOSSES,
+    }[choice]
+    for name, part in registry.items():
+        assert getattr(parse([f"--{choice}", name]), choice) == part()
+        for hyper in hypers(part).values():
+            value = 7 if hyper.kind is int else 0.625
+            flag = "--" + hyper.name.replace("_", "-")
+            settings = parse([f"--{choice}", name, flag, str(value)])
+            assert getattr(settings, choice) == part(**{hyper.name: value})
+
+
+def test_names_may_be_written_in_any_case_and_are_kept_in_ours() -> None:
+    assert parse(["--opt", "Heavy-Ball"]).opt == nn.OPTIMIZERS["heavy_ball"]()
+    assert parse(["--loader", "BATCH"]).loader == "batch"
+
+
+def test_the_default_is_adam_on_the_lectures_network_for_ten_epochs() -> None:
+    settings = parse([])
+    assert settings.opt == nn.OPTIMIZERS["adam"]()
+    assert (settings.epochs, settings.hidden, settings.batch_size) == (10, (1000,), 128)
+    assert settings.activation == nn.ACTIVATIONS["sigmoid"]()
+
+
+def test_the_lecture_preset_is_the_lectures_program() -> None:
+    settings = parse(["--preset", "lecture"])
+    assert settings.opt == nn.OPTIMIZERS["sgd"](lr=1e-6 * 60_000)
+    assert settings.init == nn.INITIALIZERS["lecture"]()
+    assert settings.loss == nn.LOSSES["sigmoid_cross_entropy"]()
+    assert (settings.loader, settings.epochs, settings.val_size) == ("batch", 100, 0)
+    assert (settings.bias, settings.raw_pixels) == (False, True)
+
+
+def test_a_flag_overrules_the_preset_and_its_rate_belongs_to_its_own_optimizer() -> None:
+    settings = parse(["--preset", "lecture", "--epochs", "3", "--lr", "0.01", "--bias"])
+    assert (settings.epochs, settings.opt.lr, settings.bias) == (3, 0.01, True)
+    assert parse(["--preset", "lecture", "--opt", "adam"]).opt == nn.OPTIMIZERS["adam"]()
+    assert parse(["--preset", "lecture", "--loader", "mini_batch"]).batch_size == 128
+
+
+def test_every_preset_can_be_parsed() -> None:
+    for name in PRESETS:
+        parse(["--preset", name])
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "what", "fix"),
+    [
+        (["--opt", "adm"], "unknown optimizer 'adm'", "did you mean 'adam'? choices: sgd, "),
+        (["--opt", "../adam"], "unknown optimizer '../adam'", "choices: sgd"),
+        (["--activation", "sigmod"], "unknown activation 'sigmod'", "did you mean 'sigmoid'?"),
+        (["--init", "glorot"], "unknown initializer 'glorot'", "choices: zeros"),
+        (["--loss", "mse"], "unknown loss 'mse'", "choices: softmax_cross_entropy"),
+        (["--schedule", "cos"], "unknown schedule 'cos'", "did you mean 'cosine'?"),
+        (["--loader", "minibatch"], "unknown loader 'minibatch'", "did you mean 'mini_batch'?"),
+        (["--dataset", "mnit"], "unknown data set 'mnit'", "did you mean 'mnist'?"),
+        (["--preset", "lectur"], "unknown preset 'lectur'", "did you mean 'lecture'?"),
+        (["--opt", "sgd", "--beta1", "0.9"], "sgd has no --beta1", "--opt adam, adam_uncorrected"),
+        (
+            ["--opt", "adam", "--momentum", "0.9"],
+            "adam has no --momentum; it has --lr",
+            "--opt mom",
+        ),
+        (["--decay", "1e-4"], "constant has no --decay", "--schedule inverse_time"),
+        (["--slope", "0.1"], "sigmoid has no --slope; it has no flags", "--activation leaky_relu"),
+        (["--loader", "batch", "--batch-size", "5"], "batch has no --batch-size", "mini_batch"),
+        (["--ep", "3"], "unknown flag --ep", "see python -m nnscratch.train --help"),
+        (["--epoch", "3"], "unknown flag --epoch", "did you mean --epochs?"),
+        (["adam"], "unexpected argument 'adam'", "--help"),
+        (["--lr", "1", "--lr", "2"], "--lr is given twice", "keep one"),
+        (["--lr=1", "--lr", "2"], "--lr is given twice", "keep one"),
+        (["--lr"], "--lr: expected one argument", "--help"),
+        (["--lr", "nan"], "--lr: must be a number in (0, inf), got 'nan'", "--help"),
+        (["--lr", "inf"], "--lr: must be a number in (0, inf), got 'inf'", "--help"),
+        (["--lr", "1e999"], "--lr: must be a number in (0, inf), got '1e999'", "--help"),
+        (["--lr", "0"], "--lr: must be a number in (0, inf), got '0'", "--help"),
+        (["--lr", "-0.1"], "--lr: must be a number in (0, inf), got '-0.1'", "--help"),
+        (["--lr", "1_000"], "got '1_000'; write 1000", "--help"),
+        (["--lr", "0,01"], "got '0,01'; write 0.01", "--help"),
+        (["--lr", "fast"], "--lr: must be a number in (0, inf), got 'fast'", "--help"),
+        (["--lr", "0x1"], "got '0x1'", "--help"),
+        (["--beta1", "1.0"], "--beta1: must be a number in [0, 1), got '1.0'", "--help"),
+        (["--epochs", "0"], "--epochs: must be a whole number in [1, inf), got '0'", "--help"),
+        (["--epochs", "1.5"], "--epochs: must be a whole number", "--help"),
+        (["--epochs", "1e3"], "got '1e3'; write 1000", "--help"),
+        (["--epochs", "1_0"], "got '1_0'; write 10", "--help"),
+        (["--seed", "-1"], "--seed: must be a whole number in [0, inf), got '-1'", "--help"),
+        (["--batch-size", "0"], "--batch-size: must be a whole number in [1, inf)", "--help"),
+        (
+            ["--batch-size", "2000"],
+            "batch_size must be a whole number in [1, 1250]",
+            "at most 1250",
+        ),
+        (["--hidden", "0"], "--hidden: must be a whole number in [1, inf), got '0'", "--help"),
+        (["--hidden", "30,abc"], "--hidden: must be a whole number", "--help"),
+        (["--hidden", "30,"], "--hidden: must be a whole number", "--help"),
+        (["--dtype", "float16"], "--dtype: invalid choice: 'float16'", "--help"),
+        (["--val-size", "1500"], "cannot set aside 1500 of 1500 images", "choose 0, or a number"),
+        (["--limit", "9999"], "limit must be a whole number in [1, 1250]", "1250 training images"),
+        (["--data-dir", "x"], "digits lie inside scikit-learn", "leave out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_costs_one_line_of_error_and_one_of_cure(argv, what, fix, capsys) -> None:
+    argv = argv if "--dataset" in argv else ["--dataset", "digits", *argv]
+    code, told, cure = failure(capsys, *argv)
+    assert code == 2
+    assert what in told
+    assert fix in cure
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "has no train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte"),
+        (b"", "the file is empty"),
+        (b"<html>", "web page"),
+        (bytes([0, 0, 8, 1]) + (60_000).to_bytes(4) + bytes(60_000), "this is a file of labels"),
+        (bytes([0, 0, 8, 3]), "ends in its header"),
+    ],
+)
+@pytest.mark.parametrize("name", ["auto", "mnist"])
+def test_wrong_data_files_end_with_exit_code_3(content, what, name, capsys) -> None:
+    folder = Path("files")
+    folder.mkdir()
+    if content is not None:
+        for name_ in (
+            "train-images-idx3",
+            "train-labels-idx1",
+            "t10k-images-idx3",
+            "t10k-labels-idx1",
+        ):
+            (folder / f"{name_}-ubyte").write_bytes(content)
+    code, told, _ = failure(capsys, "--dataset", name, "--data-dir", "files", "--out", "a")
+    assert code == 3
+    assert what in told
+    assert not Path("a").exists()
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "not writable"])
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    kind, capsys, monkeypatch
+) -> None:
+    Path("file").write_text("mine")
+    out = {"a file": "file", "below a file": "file/run", "not writable": "locked"}[kind]
+    if kind == "not writable":
+        Path("locked").mkdir()
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "touch", refuse)  # root, who runs tests in CI, may write anywhere
+    monkeypatch.setattr(train, "fit", lambda *_, **__: pytest.fail("it trained"))
+    code, told, cure = failure(capsys, *QUICK, "--out", out)
+    assert code == 6
+    assert f"{out} cannot be written" in told
+    assert "--out" in cure
+    assert Path("file").read_text() == "mine"
+
+
+def test_a_folder_in_use_is_refused_and_left_as_it_is(capsys) -> None:
+    Path("used").mkdir()
+    Path("used/thesis.tex").write_text("mine")
+    code, told, _ = failure(capsys, *QUICK, "--out", "used")
+    assert code == 2
+    assert "used is not empty" in told
+    assert [path.name for path in Path("used").iterdir()] == ["thesis.tex"]
+
+
+def test_a_diverging_run_ends_with_exit_code_5_and_without_a_model(capsys) -> None:
+    argv = ["--opt", "sgd", "--lr", "1e38", "--activation", "relu", "--out", "a"]
+    assert command(*QUICK, *argv) == 5
+    err = capsys.readouterr().err
+    assert "training diverged" in err
+    assert "fix: lower the learning rate of sgd" in err
+    assert not Path("a/model.npz").exists()
+    assert not Path("a/result.json").exists()
+
+
+def test_a_disk_that_fills_up_leaves_no_half_file_and_exit_code_6(capsys, monkeypatch) -> None:
+    sync, calls = os.fsync, []
+
+    def sync_until_full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 2:  # config.json and env.json still fit
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_until_full)
+    assert command(*QUICK, "--out", "a") == 6
+    out, err = capsys.readouterr()
+    assert "No space left on device" in err
+    assert "test accuracy" in out  # what was computed is told all the same
+    names = {path.name for path in Path("a").iterdir()}
+    assert names == {"config.json", "env.json", "history.jsonl"}
+
+
+def test_ctrl_c_ends_with_exit_code_130_and_without_a_traceback(capsys, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    assert command(*QUICK) == 130
+    assert capsys.readouterr().err == "nnscratch: interrupted\n"
+
+
+def test_a_reader_who_leaves_ends_the_run_quietly() -> None:
+    program = f"{sys.executable} -m nnscratch.train {' '.join(QUICK)}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {program} | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 141
+    assert done.stderr == ""
+    assert done.stdout.startswith("digits: 1,250 images")
+
+
+def test_an_unknown_error_keeps_its_traceback(monkeypatch) -> None:
+    def broken(*_: object, **__: object):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(train, "fit", broken)
+    with pytest.raises(ZeroDivisionError):
+        command(*QUICK)
