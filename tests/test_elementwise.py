@@ -1,7 +1,6 @@
 """One formula, two engines: what they compute, and what the compiled one does with its cache."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +213,7 @@ def test_a_rule_that_forgets_a_slot_is_an_error() -> None:
 
 
 def test_the_users_cache_follows_the_systems_customs(monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", os.path.join("some", "where"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "some/where")
     assert user_cache() == Path("some/where/nnscratch")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(sys, "platform", "linux")

@@ -87,9 +87,10 @@ class Unavailable(DataError):
     """MNIST is not on this machine, and cannot be downloaded now."""
 
     def __init__(self, reason: str) -> None:
+        place = where_to_put(FILES, LOCAL)
         super().__init__(
             f"MNIST is not on this machine, and {reason}",
-            f"{where_to_put(FILES, LOCAL)}, or name their folder with --data-dir or $NNSCRATCH_DATA",
+            f"{place}, or name their folder with --data-dir or $NNSCRATCH_DATA",
         )
 
 

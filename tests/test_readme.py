@@ -1,0 +1,98 @@
+"""What the README shows is what happens."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+OUTPUT = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+@pytest.fixture
+def own_registries(monkeypatch) -> None:
+    for name in ("OPTIMIZERS", "ACTIVATIONS", "INITIALIZERS"):
+        monkeypatch.setattr(nn, name, dict(getattr(nn, name)))
+
+
+def run(code: str, namespace: dict) -> None:
+    exec(compile(code, "README.md", "exec"), namespace)
+
+
+@pytest.mark.usefixtures("mnist_folder")
+def test_the_ten_lines_print_what_stands_below_them(capsys) -> None:
+    ten_lines, by_hand = BLOCKS[:2]
+    assert len([line for line in ten_lines.splitlines() if line]) == 10
+    namespace: dict = {}
+    run(ten_lines, namespace)
+    printed = capsys.readouterr().out
+    assert NUMBER.sub("#", printed) == NUMBER.sub("#", OUTPUT)
+    for number, shown in zip(NUMBER.findall(printed), NUMBER.findall(OUTPUT), strict=True):
+        # other BLAS kernels round otherwise: losses to 2 %, accuracies to half a percent
+        assert float(number) == pytest.approx(
+            float(shown), rel=0.02 if float(shown) < 10 else 0.005
+        )
+    before = namespace["model"].evaluate(namespace["data"].val.x, namespace["data"].val.labels)
+    run(by_hand, namespace)
+    after = namespace["model"].evaluate(namespace["data"].val.x, namespace["data"].val.labels)
+    assert after.loss < before.loss
+
+
+@pytest.mark.usefixtures("own_registries")
+@pytest.mark.filterwarnings("ignore:.*runs without numba")  # no source file in this test
+def test_the_parts_of_ones_own_work_as_written(toy: nn.Split) -> None:
+    namespace: dict = {}
+    for block in BLOCKS[2:]:
+        run(block, namespace)
+    assert nn.OPTIMIZERS["powersign"] is namespace["PowerSign"]
+    data = nn.load_dataset("digits")
+    for optimizer in (nn.OPTIMIZERS["powersign"](), namespace["NormalizedSGD"]()):
+        model = nn.MLP(
+            [784, 50, 10], activation=namespace["Softsign"](), init=namespace["Sparse"]()
+        )
+        records = list(nn.fit(model, optimizer, nn.mini_batch(data.train, 50), 5, val=data.val))
+        assert records[-1].val_accuracy > 0.8
+    assert (np.count_nonzero(namespace["model"].parameters[0].w, axis=0) == 20).all()
+
+
+@pytest.mark.usefixtures("own_registries")
+def test_ones_own_activation_in_the_readme_has_the_right_derivative() -> None:
+    namespace: dict = {}
+    for block in BLOCKS[2:]:
+        run(block, namespace)
+    softsign, z = namespace["Softsign"](), np.linspace(-3, 3, 12)
+    dz = np.empty(12)
+    softsign.backward(np.ones(12), z, z, dz)
+
+    def total(z: np.ndarray) -> float:
+        a = np.empty(12)
+        softsign.forward(z, a)
+        return float(a.sum())
+
+    np.testing.assert_allclose(dz, nn.numerical_gradient(total, z), atol=1e-7)
+
+
+def test_the_lists_of_parts_are_complete() -> None:
+    section = README.split("## What there is")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| (\w+) \| (.*) \|$", section, re.MULTILINE))
+    registries = {
+        "optimizers": nn.OPTIMIZERS,
+        "activations": nn.ACTIVATIONS,
+        "initializers": nn.INITIALIZERS,
+        "losses": nn.LOSSES,
+        "schedules": nn.SCHEDULES,
+        "loaders": nn.LOADERS,
+    }
+    assert rows.keys() == registries.keys()
+    for kind, registry in registries.items():
+        assert re.findall(r"`(\w+)`", rows[kind]) == list(registry)
+
+
+def test_the_files_that_the_readme_points_to_exist() -> None:
+    for target in re.findall(r"\[[^\]\"]+\]\(((?!http)[^)]+)\)", README):
+        assert (Path(__file__).parent.parent / target).is_file(), target
