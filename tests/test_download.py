@@ -153,11 +153,18 @@ def test_a_name_server_that_never_answers_is_given_up_within_ten_seconds(
     tmp_path, monkeypatch
 ) -> None:
     """No time limit of a socket covers the look-up of a name."""
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(60))
+    over = threading.Event()
+
+    def look_up(*_: object, **__: object) -> None:
+        over.wait(60)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     began = time.monotonic()
     with pytest.raises(nn.DataError, match="no mirror of it answers"):
         mnist.download(tmp_path, FILES, mnist.MIRRORS)
     assert time.monotonic() - began < 10
+    over.set()
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_within_ten_seconds(tmp_path) -> None:
