@@ -13,13 +13,12 @@ Bytes = NDArray[np.uint8]
 ALIGNMENT = 64  # bytes: one cache line, and the widest vector register
 
 
-def aligned_zeros(shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Zeros whose first byte lies on a 64-byte boundary.
 
     Compiled loops and BLAS treat the ends of an array differently according to where it starts;
     a fixed start makes the same seed give the same bits in every run.
     """
-    shape = (shape,) if isinstance(shape, int) else shape
     dtype = np.dtype(dtype)
     n_bytes = math.prod(shape) * dtype.itemsize
     raw = np.zeros(n_bytes + ALIGNMENT, dtype=np.uint8)

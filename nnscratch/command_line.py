@@ -1,16 +1,18 @@
 """What all commands share: how flags are read, and how errors reach the user."""
 
 import argparse
+import io
 import math
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from .errors import NnscratchError, UsageError
-from .hyper import Interval
+from .hyper import Interval, requirement
 
 WHOLE = re.compile(r"[+-]?[0-9]+")
 REAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -24,9 +26,12 @@ def run(command: Callable[[Sequence[str]], None], argv: Sequence[str] | None = N
     gone. Any other exception is a bug and keeps its traceback (1).
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no u-umlaut is no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         command(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except NnscratchError as error:
         print(f"nnscratch: error: {error.what}\nfix: {error.fix}", file=sys.stderr)
         return error.exit_code
@@ -49,6 +54,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **kwargs)
+        # what argparse takes for a negative number and not for a flag: also -1e-3
+        self._negative_number_matcher = re.compile(
+            r"-([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "), f"see {self.prog} --help")
@@ -60,12 +69,14 @@ class Parser(argparse.ArgumentParser):
 
 class _HelpFormatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=100)
+        width = min(100, shutil.get_terminal_size().columns - 2)
+        super().__init__(prog, max_help_position=28, width=width)
 
 
 def refuse_repeated(argv: Sequence[str]) -> None:
     """UsageError if a flag stands there twice; argparse would silently take the last one."""
     flags = [token.partition("=")[0] for token in argv if token.startswith("--")]
+    flags = [flag.replace("--no-", "--", 1) for flag in flags]
     if repeated := [flag for flag in flags if flags.count(flag) > 1]:
         raise UsageError(f"{repeated[0]} is given twice", "keep one of the two")
 
@@ -95,15 +106,15 @@ def flag(name: str) -> str:
 
 def number(kind: type, interval: Interval) -> Callable[[str], float]:
     """A reader of numbers in the usual notation and in that range, as argparse wants it."""
-    what = "a whole number" if kind is int else "a number"
     notation = WHOLE if kind is int else REAL
 
     def read(text: str) -> float:
         value = kind(text) if notation.fullmatch(text) else math.nan
         if value not in interval:
-            raise argparse.ArgumentTypeError(
-                f"must be {what} in {interval}, got {text!r}{_hint(text, kind)}"
-            )
+            meant = _meant(text, kind)
+            hint = f"; write {meant}" if meant is not None and meant in interval else ""
+            message = f"must be {requirement(kind, interval)}, got {text!r}{hint}"
+            raise argparse.ArgumentTypeError(message)
         return value
 
     return read
@@ -115,11 +126,11 @@ def numbers(kind: type, interval: Interval) -> Callable[[str], tuple[float, ...]
     return lambda text: tuple(read(part.strip()) for part in text.split(","))
 
 
-def _hint(text: str, kind: type) -> str:
-    """What the writer of something like a number may have meant."""
+def _meant(text: str, kind: type) -> float | None:
+    """The number that the writer of something else may have meant: 0,01 or 1_000 or 1e3."""
     for found, meant in ((",", "."), ("_", "")):
-        if found in text and REAL.fullmatch(text.replace(found, meant)):
-            return f"; write {text.replace(found, meant)}"
-    if kind is int and REAL.fullmatch(text) and float(text).is_integer():
-        return f"; write {int(float(text))}"
-    return ""
+        candidate = text.replace(found, meant)
+        if REAL.fullmatch(candidate):
+            value = float(candidate)
+            return int(value) if value.is_integer() else None if kind is int else value
+    return None

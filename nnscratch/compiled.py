@@ -23,11 +23,9 @@ the machine code beside it. An edited formula is another text, hence another fil
 import ast
 import hashlib
 import importlib.util
-import inspect
 import re
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,80 +34,78 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .cache import user_cache
+from .formula import Formula, NoFormula, Rule, formula, names
+
+Loop = Callable[..., None]
+
+_temporary_folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when Python ends
 
 
-class NotCompilable(Exception):
-    """A rule that cannot become a compiled loop; the text says why."""
-
-
-def compile_loop(
-    rule: Callable[..., Any], arrays: tuple[str, ...], numbers: tuple[str, ...], dtype: DTypeLike
-) -> Callable[..., None]:
+def compile_loop(rule: Rule, dtype: DTypeLike) -> Loop:
     """A function loop(*arrays, *numbers) that applies the rule to 1-D arrays of that dtype.
 
-    Raises NotCompilable where numba cannot compile the rule.
+    Raises NoFormula where numba cannot compile the rule.
     """
-    text = loop_source(rule, arrays, numbers)
-    module_name = re.sub(r"\W", "_", rule.__qualname__) + "_" + _digest(text)
-    examples = [*(np.empty(0, dtype) for _ in arrays), *(1.0 for _ in numbers)]
+    taken_apart = formula(rule)
+    text = f"# The loop made of {rule.__module__}.{rule.__qualname__}; edit that, not this.\n"
+    text += loop_source(taken_apart)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    module_name = re.sub(r"\W", "_", rule.__qualname__) + "_" + digest
+    examples = [np.empty(0, dtype)] * len(taken_apart.arrays) + [1.0] * len(taken_apart.numbers)
     try:
         return _load(user_cache() / "loops", module_name, text, examples)
     except (OSError, RuntimeError):  # a cache that cannot be written; RuntimeError is numba's
-        return _load(Path(tempfile.mkdtemp(prefix="nnscratch-")), module_name, text, examples)
+        _temporary_folders.append(tempfile.TemporaryDirectory(prefix="nnscratch-"))
+        return _load(Path(_temporary_folders[-1].name), module_name, text, examples)
 
 
-def loop_source(rule: Callable[..., Any], arrays: tuple[str, ...], numbers: tuple[str, ...]) -> str:
-    """The text of a Python module that holds the loop; raises NotCompilable."""
-    try:
-        function = ast.parse(textwrap.dedent(inspect.getsource(rule))).body[0]
-    except (OSError, SyntaxError) as error:
-        raise NotCompilable(f"its source cannot be read ({error})") from None
-    if not isinstance(function, ast.FunctionDef):
-        raise NotCompilable("it is not written with def")
-    formula = _Formula(numbers)
-    body = [formula.visit(statement) for statement in _without_docstring(function.body)]
-    *assignments, last = body
-    if not isinstance(last, ast.Return) or last.value is None:
-        raise NotCompilable("its last statement does not return the new values")
-    if not all(isinstance(statement, ast.Assign) for statement in assignments):
-        raise NotCompilable("it holds something other than assignments and one return")
-    w, _, *slots = arrays
-    element = "[_i]"
-    lines = [
-        f"# The loop made of {rule.__module__}.{rule.__qualname__}; edit that, not this.",
-        "import numpy as np",
-        "from numba import njit",
-        "",
-        '@njit(cache=True, error_model="numpy")',
-        f"def loop({', '.join([*('_' + name for name in arrays), *numbers])}):",
-        f"    _number = _{w}.dtype.type",
-        *(f"    {name} = _number({text})" for text, name in formula.hoisted.items()),
-        f"    for _i in range(_{w}.size):",
-        *(f"        {name} = _{name}{element}" for name in arrays),
-        *(f"        {ast.unparse(statement)}" for statement in assignments),
-        f"        {', '.join(f'_{name}{element}' for name in [w, *slots])}"
-        f" = {ast.unparse(last.value)}",
-        "",
-    ]
-    return "\n".join(lines)
+def loop_source(formula: Formula) -> str:
+    """The text of a Python module that holds the loop."""
+    hoist = _Hoist(formula.numbers)
+    assignments = [hoist.visit(assignment) for assignment in formula.assignments]
+    returned = hoist.visit(formula.returned)
+    w, _, *slots = formula.arrays
+    targets = ", ".join(f"_{name}[_i]" for name in [w, *slots])
+    return "\n".join(
+        [
+            "import numpy as np",
+            "from numba import njit",
+            "",
+            '@njit(cache=True, error_model="numpy")',
+            f"def loop({', '.join([*('_' + name for name in formula.arrays), *formula.numbers])}):",
+            f"    _number = _{w}.dtype.type",
+            *(f"    {line}" for line in hoist.prelude),
+            f"    for _i in range(_{w}.size):",
+            *(f"        {name} = _{name}[_i]" for name in formula.arrays),
+            *(f"        {ast.unparse(assignment)}" for assignment in assignments if assignment),
+            f"        {targets} = {ast.unparse(returned)}",
+            "",
+        ]
+    )
 
 
-class _Formula(ast.NodeTransformer):
-    """Replaces every largest subexpression of numbers alone by a name, and keeps both."""
+class _Hoist(ast.NodeTransformer):
+    """Moves every largest subexpression of numbers alone into a prelude, under a new name."""
 
     def __init__(self, numbers: tuple[str, ...]) -> None:
         self.numbers = set(numbers)
-        self.hoisted: dict[str, str] = {}  # expression -> name
+        self.prelude: list[str] = []
+        self._hoisted: dict[str, str] = {}  # expression -> name
 
     def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, ast.expr) and self._is_number(node):
-            return ast.Name(self.hoisted.setdefault(ast.unparse(node), f"_n{len(self.hoisted)}"))
-        return super().visit(node)
+        if not isinstance(node, ast.expr) or not self._is_number(node):
+            return super().visit(node)
+        text = ast.unparse(node)
+        if text not in self._hoisted:
+            self._hoisted[text] = f"_n{len(self._hoisted)}"
+            self.prelude.append(f"{self._hoisted[text]} = _number({text})")
+        return ast.Name(self._hoisted[text])
 
-    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
-        targets = {n.id for target in node.targets for n in _names(target)}
-        if targets & self.numbers:
-            raise NotCompilable(f"it assigns to its numbers {sorted(targets & self.numbers)}")
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
+        if self._is_number(node.value):
+            self.prelude.append(ast.unparse(node))
+            self.numbers |= names(node.targets)
+            return None
         node.value = self.visit(node.value)
         return node
 
@@ -124,34 +120,18 @@ class _Formula(ast.NodeTransformer):
         return node
 
     def _is_number(self, node: ast.expr) -> bool:
-        return {n.id for n in _names(node)} - {"np"} <= self.numbers
+        return names(node) - {"np"} <= self.numbers
 
 
-def _names(node: ast.AST) -> list[ast.Name]:
-    return [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return body[1:] if is_text else body
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _load(folder: Path, module_name: str, text: str, examples: list[Any]) -> Callable[..., None]:
+def _load(folder: Path, module_name: str, text: str, examples: list[Any]) -> Loop:
     """Import the text from a file in the folder, and compile its loop for such arguments."""
-    try:
-        from numba.core.errors import NumbaError
-    except ImportError as error:
-        raise NotCompilable(f"numba cannot be imported ({error})") from None
+    from numba.core.errors import NumbaError  # numba takes 0.3 s to import
+
     loop = _import(folder, module_name, text)
     try:
         loop(*examples)  # numba compiles at the first call; these arrays have no elements
     except NumbaError as error:
-        raise NotCompilable(" ".join(str(error).split())) from None
+        raise NoFormula(f"numba refuses it: {_gist(error)}") from None
     except Exception:  # whatever damaged machine code in the cache may raise: make it again
         for machine_code in folder.glob(f"__pycache__/{module_name}.*"):
             machine_code.unlink()
@@ -160,7 +140,13 @@ def _load(folder: Path, module_name: str, text: str, examples: list[Any]) -> Cal
     return loop
 
 
-def _import(folder: Path, module_name: str, text: str) -> Callable[..., None]:
+def _gist(error: Exception) -> str:
+    """The line of numba's long message that names the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 else str(error)
+
+
+def _import(folder: Path, module_name: str, text: str) -> Loop:
     path = folder / f"{module_name}.py"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -169,9 +155,9 @@ def _import(folder: Path, module_name: str, text: str) -> Callable[..., None]:
         Path(file.name).replace(path)  # whole or not at all, also beside other processes
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise NotCompilable(f"{path} cannot be imported")
+        raise OSError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # numba's cache looks the function up by module name
     spec.loader.exec_module(module)
-    loop: Callable[..., None] = module.loop
+    loop: Loop = module.loop
     return loop

@@ -14,7 +14,7 @@ import typing
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from .errors import UsageError
 
@@ -29,6 +29,10 @@ class Interval:
         self._ends()
 
     def __contains__(self, number: float) -> bool:
+        try:
+            number = float(number)
+        except OverflowError:  # a whole number beyond the largest float
+            return False
         opening, low, high, closing = self._ends()
         above = number >= low if opening == "[" else number > low
         below = number <= high if closing == "]" else number < high
@@ -59,15 +63,9 @@ class Hyper:
 
         A Python number, because a NumPy float64 scalar would turn float32 arrays into float64.
         """
-        wanted = numbers.Integral if self.kind is int else numbers.Real
-        is_number = isinstance(value, wanted) and not isinstance(value, bool)
-        if not is_number or value not in self.interval:  # type: ignore[operator]
-            what = "a whole number" if self.kind is int else "a number"
-            raise UsageError(
-                f"{self.name} must be {what} in {self.interval}, got {value!r}",
-                f"{self.name} is the {self.meaning}; the default is {self.default}",
-            )
-        return self.kind(value)  # type: ignore[no-any-return]
+        fix = f"{self.name} is the {self.meaning}; the default is {self.default}"
+        number: float = checked(self.name, value, self.kind, self.interval, fix)
+        return number
 
 
 def hyper(default: float, interval: str, meaning: str) -> Any:
@@ -79,6 +77,19 @@ def hyper(default: float, interval: str, meaning: str) -> Any:
     """
     metadata = {"interval": Interval(interval), "meaning": meaning}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def requirement(kind: type, interval: Interval) -> str:
+    """What is asked of a number, to be said after "must be"."""
+    return f"{'a whole number' if kind is int else 'a number'} in {interval}"
+
+
+def checked(name: str, value: object, kind: type, interval: Interval, fix: str) -> Any:
+    """The value as a Python float or int; UsageError unless it is one, and in the interval."""
+    wanted = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, wanted) and not isinstance(value, bool) and value in interval:  # type: ignore[operator]
+        return kind(value)
+    raise UsageError(f"{name} must be {requirement(kind, interval)}, got {value!r}", fix)
 
 
 class Part(ABC):
@@ -93,6 +104,14 @@ class Part(ABC):
         super().__init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        if any(isinstance(value, dataclasses.Field) for value in vars(cls).values()):
+            raise UsageError(
+                f"{cls.__name__} states hyper-parameters, but is no dataclass",
+                "write @dataclass(frozen=True) above the class",
+            )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for hyper in hypers(type(self)).values():
@@ -134,6 +153,15 @@ def known_name(registry: Mapping[str, Any], kind: str, name: str) -> str:
 AnyPart = TypeVar("AnyPart", bound=Part)
 
 
-def as_part(registry: Mapping[str, type[AnyPart]], kind: str, part: str | AnyPart) -> AnyPart:
+def as_part(base: type[AnyPart], registry: Mapping[str, Any], part: str | AnyPart) -> AnyPart:
     """The part itself, or a new one with default hyper-parameters if only its name is given."""
-    return registry[known_name(registry, kind, part)]() if isinstance(part, str) else part
+    kind = base.__name__.lower()
+    if isinstance(part, str):
+        named: AnyPart = registry[known_name(registry, kind, part)]()
+        return named
+    if not isinstance(part, base):
+        raise UsageError(
+            f"{part!r} is no {kind}",
+            f"give a name, or a record like {next(iter(registry.values()))()}",
+        )
+    return part

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ class Lecture(Initializer):
         return rng.uniform(-limit, limit, (fan_in, fan_out))
 
 
-INITIALIZERS: dict[str, type[Initializer]] = {
+INITIALIZERS: dict[str, type[Any]] = {
     cls.name: cls
     for cls in (
         Zeros,

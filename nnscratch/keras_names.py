@@ -12,6 +12,7 @@ bias correction, and so act in step t as with an eps of epsilon / sqrt(1 - beta_
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import UsageError
 from .optim import OPTIMIZERS, Optimizer
@@ -38,15 +39,18 @@ class FromKeras:
 
     def __call__(self, **arguments: float | None) -> tuple[Optimizer, InverseTime]:
         """The optimizer and the schedule that Keras' optimizer with these arguments amounts to."""
-        if "learning_rate" in arguments:
-            arguments["lr"] = arguments.pop("learning_rate")
-        if unknown := arguments.keys() - self.defaults.keys():
+        renamed = {"lr" if k == "learning_rate" else k: v for k, v in arguments.items()}
+        unknown = sorted(renamed.keys() - self.defaults.keys())
+        if unknown or len(renamed) < len(arguments):
             raise UsageError(
-                f"Keras' optimizer has no argument {', '.join(sorted(unknown))}",
-                f"it has {', '.join(self.defaults)}",
+                f"Keras' optimizer has no argument {', '.join(unknown)}"
+                if unknown
+                else "lr and learning_rate are one argument",
+                f"it has {', '.join(self.defaults)}, each once",
             )
-        merged = {**self.defaults, **arguments}
-        given = {name: EPSILON if value is None else value for name, value in merged.items()}
+        given: dict[str, Any] = {**self.defaults, **renamed}
+        if "epsilon" in given and given["epsilon"] is None:
+            given["epsilon"] = EPSILON
         cls = OPTIMIZERS[self.optimizer(given)]
         ours = {OUR_NAME[name]: value for name, value in given.items() if name in OUR_NAME}
         if cls.name == "sgd":

@@ -4,12 +4,13 @@ A layer remembers what its last forward pass saw; `backward` belongs to that pas
 return lies in the layer's own buffers and holds until the next pass.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .activations import Activation
 from .arrays import Array, RowBuffer
+from .errors import UsageError
 
 
 class Layer(Protocol):
@@ -64,7 +65,8 @@ class Dense:
 class Activate:
     """a = f(z), element by element;  dz = da f'(z)."""
 
-    def __init__(self, activation: Activation, units: int, dtype: "np.dtype[np.floating]") -> None:
+    def __init__(self, activation: Activation, units: int, dtype: np.dtype[Any]) -> None:
+        check_fills(activation, dtype)
         self.activation = activation
         self._a = RowBuffer(units, dtype)
         self._dz = RowBuffer(units, dtype)
@@ -79,3 +81,16 @@ class Activate:
         dz = self._dz.rows(len(da))
         self.activation.backward(da, self.z, self.a, dz)
         return dz
+
+
+def check_fills(activation: Activation, dtype: np.dtype[Any]) -> None:
+    """UsageError for an activation that returns its result instead of writing it."""
+    z, a, dz = np.array([[-1.0, 0.5], [np.nan] * 2, [np.nan] * 2], dtype)
+    activation.forward(z, a)
+    activation.backward(z, z, a, dz)
+    for name, out in (("forward", a), ("backward", dz)):
+        if np.isnan(out).any():
+            raise UsageError(
+                f"{activation.name}.{name} does not fill its last argument",
+                "write into it, as in a[...] = z; what is returned is not looked at",
+            )

@@ -9,6 +9,7 @@ from . import seeds
 from .arrays import Labels
 from .datasets.split import PixelBuffer, Pixels, Split
 from .errors import UsageError
+from .hyper import Interval, checked
 
 
 class Loader:
@@ -19,20 +20,23 @@ class Loader:
     x has shape (batch, pixels) and is read as described in `Pixels`. In every epoch each image
     comes once; the last batch is smaller if the batch size does not divide the number of images.
     With a seed the order is a permutation that depends on the seed and the number of the epoch
-    alone; without one the images come as they lie.
+    alone; without one the images come as they lie. A loader goes on where it was: the second pass
+    is the second epoch, whoever asks for it, so each run wants a loader of its own.
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int | None) -> None:
-        if not 1 <= batch_size <= len(split):
-            raise UsageError(
-                f"batch_size must be a whole number in [1, {len(split)}], got {batch_size}",
-                f"choose at most {len(split)}; the batch loader takes all images at once",
-            )
+        if len(split) == 0:
+            raise UsageError("there are no images to load", "give a split with some images")
+        fix = f"choose at most {len(split)}, or the batch loader, which takes all images at once"
+        sizes = Interval(f"[1, {len(split)}]")
+        self.batch_size: int = checked("batch_size", batch_size, int, sizes, fix)
         self.split = split
-        self.batch_size = batch_size
         self.seed = seed
         self.epochs_begun = 0
         self._buffer = PixelBuffer(split.images.shape[1], split.images.dtype, split.dtype)
+
+    def __repr__(self) -> str:
+        return f"<Loader of {len(self)} batches of {self.batch_size} from {self.split}>"
 
     def __len__(self) -> int:
         """Batches, that is updates, in an epoch."""
@@ -60,9 +64,12 @@ def batch(split: Split, seed: int = 0) -> Loader:
     return Loader(split, len(split), seed=None)
 
 
-def mini_batch(split: Split, batch_size: int = 128, seed: int = 0) -> Loader:
-    """Mini-batch gradient descent: a few images at a time, shuffled anew in each epoch."""
-    return Loader(split, batch_size, seed)
+def mini_batch(split: Split, batch_size: int | None = None, seed: int = 0) -> Loader:
+    """Mini-batch gradient descent: a few images at a time, shuffled anew in each epoch.
+
+    Without a batch size it is 128, or all images if they are fewer.
+    """
+    return Loader(split, min(128, len(split)) if batch_size is None else batch_size, seed)
 
 
 def stochastic(split: Split, seed: int = 0) -> Loader:

@@ -13,10 +13,11 @@ import numpy as np
 from .arrays import Array
 from .datasets.split import Split
 from .errors import DivergedError, UsageError
+from .hyper import Interval, as_part, checked
 from .loaders import Loader
 from .model import MLP
-from .optim import Optimizer, State
-from .schedules import ConstantRate, Schedule
+from .optim import OPTIMIZERS, Optimizer, State
+from .schedules import SCHEDULES, Schedule
 
 
 @dataclass(frozen=True)
@@ -47,31 +48,41 @@ class Record:
 
 def fit(
     model: MLP,
-    optimizer: Optimizer,
+    optimizer: str | Optimizer,
     loader: Loader,
     epochs: int,
     *,
-    schedule: Schedule | None = None,
+    schedule: str | Schedule = "constant",
     val: Split | None = None,
     every: int | None = None,
 ) -> Iterator[Record]:
-    """Train the model, and yield a record after each epoch.
+    """Train the model while it is iterated over, and yield a record after each epoch.
 
         for record in fit(model, OPTIMIZERS["adam"](lr=1e-3), mini_batch(train, 128), epochs=3):
             print(record.epoch, record.train_loss)
 
-    `schedule` varies the learning rate; by default it stays. `val` is evaluated after each epoch.
-    With `every=n` there is also a record after every n-th update within an epoch. Training goes
-    on only when the next record is asked for.
+    `schedule` varies the learning rate. `val` is evaluated after each epoch. With `every=n` there
+    is also a record after every n-th update within an epoch. Training goes on only when the next
+    record is asked for. Each call begins with a new state of the optimizer and a new schedule,
+    and takes the loader's next epochs.
 
     While a record is held, and after the last one, the model has the weights to evaluate and to
-    save (the optimizer's `readout`). Raises DivergedError when the loss or the weights are no
-    longer finite, UsageError for arguments out of range.
+    save (the optimizer's `readout`); to change them there has no effect for an optimizer whose
+    readout is another point than the one where it takes its gradients.
+
+    Raises DivergedError when a loss or the weights are no longer finite, and UsageError for
+    arguments out of range and for an optimizer whose update does not return w.
     """
-    for name, value in (("epochs", epochs), ("every", every)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1, got {value}", f"choose {name}=1 or more")
-    return _records(model, optimizer, loader, epochs, schedule or ConstantRate(), val, every)
+    optimizer = as_part(Optimizer, OPTIMIZERS, optimizer)  # type: ignore[type-abstract]
+    schedule = as_part(Schedule, SCHEDULES, schedule)  # type: ignore[type-abstract]
+    count = Interval("[1, inf)")
+    epochs = checked("epochs", epochs, int, count, "give the number of passes over the images")
+    if every is not None:
+        every = checked("every", every, int, count, "give the number of updates between records")
+    for name, value, kind in (("loader", loader, Loader), ("val", val, Split | None)):
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} is {value!r}", f"give a {name} of type {kind}")
+    return _records(model, optimizer, loader, epochs, schedule, val, every)
 
 
 def _records(
@@ -84,33 +95,36 @@ def _records(
     every: int | None,
 ) -> Iterator[Record]:
     slots = [Slot(w, dw, optimizer.init(w)) for w, dw in arrays_to_update(model, optimizer)]
-    lr: float | None = getattr(optimizer, "lr", None)
     update = examples = 0
     for epoch in range(1, epochs + 1):
         loss_sum, seen, seconds = 0.0, 0, 0.0
         began = time.perf_counter()
-        for x, labels in loader:
+        for batch, (x, labels) in enumerate(loader, start=1):
             for slot in slots:
                 slot.leave_readout()
             with np.errstate(over="ignore", invalid="ignore"):  # checked for here, by name
                 loss = model.loss_and_grad(x, labels)
-                _check_finite(loss, "loss", optimizer, update)
+                check_finite("loss", loss, optimizer, update)
                 factor = schedule.factor(update, epochs * len(loader), len(loader))
-                scheduled = optimizer if factor == 1 else optimizer.with_lr(factor * (lr or 0))
+                scheduled = at_rate(optimizer, factor)
                 for slot in slots:
-                    scheduled.update(slot.w, slot.dw, slot.state)
+                    slot.update(scheduled)
             update += 1
             examples += len(labels)
             seen += len(labels)
             loss_sum += loss * len(labels)
-            ends_epoch = seen == len(loader.split)
+            ends_epoch = batch == len(loader)
             if not ends_epoch and (every is None or update % every):
                 continue
             seconds += time.perf_counter() - began
             for slot in slots:
-                slot.enter_readout(scheduled)
-            _check_finite(float(np.sum(model.w)), "sum of the weights", optimizer, update)
-            result = model.evaluate(val.x, val.labels) if ends_epoch and val else None
+                slot.enter_readout(optimizer)
+            result = None
+            with np.errstate(over="ignore", invalid="ignore"):
+                check_finite("sum of the weights", float(np.sum(model.w)), optimizer, update)
+                if ends_epoch and val:
+                    result = model.evaluate(val.x, val.labels)
+                    check_finite("validation loss", result.loss, optimizer, update)
             yield Record(
                 epoch=epoch,
                 update=update,
@@ -132,6 +146,17 @@ def arrays_to_update(model: MLP, optimizer: Optimizer) -> list[tuple[Array, Arra
     return [(model.w, model.dw)]
 
 
+def at_rate(optimizer: Optimizer, factor: float) -> Optimizer:
+    """The optimizer with its learning rate times the factor."""
+    if factor == 1:
+        return optimizer
+    lr = getattr(optimizer, "lr", None)
+    if lr is None:
+        what = f"{optimizer.name} has no lr that a schedule could change"
+        raise UsageError(what, "use the constant schedule, without warm-up")
+    return optimizer.with_lr(lr * factor)
+
+
 class Slot:
     """An array, its gradient and the optimizer's state for it.
 
@@ -142,6 +167,13 @@ class Slot:
     def __init__(self, w: Array, dw: Array, state: State) -> None:
         self.w, self.dw, self.state = w, dw, state
         self._gradient_point: Array | None = None
+
+    def update(self, optimizer: Optimizer) -> None:
+        if optimizer.update(self.w, self.dw, self.state) is not self.w:
+            raise UsageError(
+                f"{optimizer.name}: update did not return the w that it was given",
+                "write w -= step or w[...] = new, so that w itself changes, and then return w",
+            )
 
     def enter_readout(self, optimizer: Optimizer) -> None:
         point = optimizer.readout(self.w, self.state)
@@ -155,10 +187,10 @@ class Slot:
             self._gradient_point = None
 
 
-def _check_finite(number: float, name: str, optimizer: Optimizer, updates: int) -> None:
+def check_finite(name: str, number: float, optimizer: Optimizer, updates: int) -> None:
+    """DivergedError if the number is infinite or none at all."""
     if not math.isfinite(number):
-        lr = getattr(optimizer, "lr", None)
         raise DivergedError(
             f"training diverged: after {updates} updates the {name} is {number}",
-            f"lower the learning rate of {optimizer.name}, now {lr}",
+            f"lower the learning rate of {optimizer.name}, now {getattr(optimizer, 'lr', None)}",
         )

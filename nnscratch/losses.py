@@ -6,6 +6,7 @@ a cross-entropy the derivative by z is simply a - y.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,7 @@ class SoftmaxCrossEntropy(Loss):
             return float(np.sum(log_sums + margins))
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
-        np.copyto(dz, a)
-        dz[np.arange(len(dz)), labels] -= 1
+        subtract_one_hot(a, labels, dz)
 
     @staticmethod
     def _softmax(z: Array, a: Array) -> tuple[Array, Array]:
@@ -92,8 +92,7 @@ class SigmoidCrossEntropy(Loss):
         return float(loss)
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
-        np.copyto(dz, a)
-        dz[np.arange(len(dz)), labels] -= 1
+        subtract_one_hot(a, labels, dz)
 
 
 @dataclass(frozen=True)
@@ -111,17 +110,22 @@ class MeanSquaredError(Loss):
 
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         self.output(z, a)
-        right = a[np.arange(len(a)), labels].astype(np.float64)
-        # (a - 1)^2 = a^2 - 2 a + 1 for the right class, a^2 for the others
-        return float(0.5 * (np.square(a).sum(dtype=np.float64) + np.sum(1 - 2 * right)))
+        errors = np.empty_like(a)
+        subtract_one_hot(a, labels, errors)
+        return float(0.5 * np.square(errors).sum(dtype=np.float64))
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
-        np.copyto(dz, a)
-        dz[np.arange(len(dz)), labels] -= 1
+        subtract_one_hot(a, labels, dz)
         dz *= a
         dz *= 1 - a
 
 
-LOSSES: dict[str, type[Loss]] = {
+def subtract_one_hot(a: Array, labels: Labels, out: Array) -> None:
+    """out <- a - y, where row i of y is 1 in column labels[i] and 0 elsewhere."""
+    np.copyto(out, a)
+    out[np.arange(len(out)), labels] -= 1
+
+
+LOSSES: dict[str, type[Any]] = {
     cls.name: cls for cls in (SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquaredError)
 }

@@ -4,15 +4,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import seeds
 from .activations import ACTIVATIONS, Activation
 from .arrays import Array, Labels, RowBuffer, aligned_zeros
 from .datasets.split import Pixels
 from .errors import UsageError
-from .hyper import as_part
+from .hyper import Interval, as_part, checked
 from .initializers import INITIALIZERS, Initializer
 from .layers import Activate, Dense, Layer
 from .losses import LOSSES, Loss
@@ -49,7 +51,8 @@ class MLP:
     given by name or as records. The weights are drawn from `seed`; biases start at zero.
 
     `w` and `dw` are vectors, and every W, b, dW and db is a view into them, in the order W1, b1,
-    W2, b2, ...; W has shape (in, out). `parameters` lists the views.
+    W2, b2, ...; W has shape (in, out). `parameters` lists the views. Assigning to `w` or `dw`
+    copies into the vector. A copy or a pickle of a model is a model of its own.
 
     x, shape (n, inputs), may be an array or the `Pixels` of a split or loader. Labels, shape
     (n,), are whole numbers from 0 to outputs - 1. Wrong shapes, types and labels raise UsageError.
@@ -64,20 +67,19 @@ class MLP:
         seed: int = 0,
         *,
         bias: bool = True,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
     ) -> None:
-        if len(sizes) < 2 or any(size < 1 for size in sizes):
-            raise UsageError(
-                f"sizes must be two or more numbers of units, got {list(sizes)}",
-                "write them from inputs to outputs, like [784, 1000, 10]",
-            )
-        if dtype not in ("float32", "float64"):
+        fix = "write the units of each layer from inputs to outputs, like [784, 1000, 10]"
+        if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < 2:
+            raise UsageError(f"sizes must be two or more numbers of units, got {sizes!r}", fix)
+        sizes = tuple(checked("a layer", n, int, Interval("[1, inf)"), fix) for n in sizes)
+        if np.dtype(dtype) not in (np.float32, np.float64):
             raise UsageError(f"dtype is {dtype!r}", "choose float32 or float64")
-        self.sizes = tuple(sizes)
-        self.activation = as_part(ACTIVATIONS, "activation", activation)
-        self.init = as_part(INITIALIZERS, "initializer", init)
-        self.loss = as_part(LOSSES, "loss", loss)
-        self.dtype = np.dtype(dtype)
+        self.sizes = sizes
+        self.activation = as_part(Activation, ACTIVATIONS, activation)  # type: ignore[type-abstract]
+        self.init = as_part(Initializer, INITIALIZERS, init)  # type: ignore[type-abstract]
+        self.loss = as_part(Loss, LOSSES, loss)  # type: ignore[type-abstract]
+        self.seed, self.bias, self.dtype = seed, bias, np.dtype(dtype)
 
         shapes: dict[str, tuple[int, ...]] = {}
         for k, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
@@ -85,9 +87,14 @@ class MLP:
             if bias:
                 shapes[f"b{k}"] = (fan_out,)
         length = sum(math.prod(shape) for shape in shapes.values())
-        self.w = aligned_zeros(length, dtype)
-        self.dw = aligned_zeros(length, dtype)
-        self._gradient_sum = aligned_zeros(0, dtype)
+        try:
+            self._w = aligned_zeros((length,), dtype)
+            self._dw = aligned_zeros((length,), dtype)
+        except MemoryError:
+            gigabytes = 2 * length * self.dtype.itemsize / 1e9
+            what = f"{length:,} weights and their gradient need {gigabytes:,.0f} GB of memory"
+            raise UsageError(what, "choose fewer units") from None
+        self._gradient_sum = aligned_zeros((0,), dtype)
         w_views, dw_views = _views(self.w, shapes), _views(self.dw, shapes)
         self.parameters = [Parameter(name, w_views[name], dw_views[name]) for name in shapes]
 
@@ -102,6 +109,39 @@ class MLP:
                 self.layers.append(Activate(self.activation, fan_out, self.dtype))
         self._a = RowBuffer(sizes[-1], dtype)
         self._dz = RowBuffer(sizes[-1], dtype)
+
+    @property
+    def w(self) -> Array:
+        """All weights and biases, one vector."""
+        return self._w
+
+    @w.setter
+    def w(self, values: Array) -> None:
+        self._w[...] = values
+
+    @property
+    def dw(self) -> Array:
+        """The gradient of the mean loss by `w`, as the last loss_and_grad left it."""
+        return self._dw
+
+    @dw.setter
+    def dw(self, values: Array) -> None:
+        self._dw[...] = values
+
+    def __repr__(self) -> str:
+        return (
+            f"<MLP {'-'.join(map(str, self.sizes))} {self.activation.name}, "
+            f"{self.loss.name}, {len(self.w):,} weights, {self.dtype}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("sizes", "activation", "init", "loss", "seed", "bias", "dtype", "w", "dw")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        w, dw = state.pop("w"), state.pop("dw")
+        self.__init__(**state)  # type: ignore[misc]  # the views have to be made anew
+        self.w, self.dw = w, dw
 
     def forward(self, x: Array) -> Array:
         """The outputs z of the last layer, before the loss's own activation, shape (n, outputs)."""
@@ -152,6 +192,7 @@ class MLP:
 
     def predict_proba(self, x: Array | Pixels) -> Array:
         """The network's answer for each example and class, a new array of shape (n, outputs)."""
+        x = x if isinstance(x, Pixels) else np.asarray(x)
         answers = np.empty((len(x), self.sizes[-1]), self.dtype)
         for rows, x_chunk in self._chunks(x):
             self.loss.output(self.forward(x_chunk), answers[rows])
@@ -159,11 +200,12 @@ class MLP:
 
     def predict(self, x: Array | Pixels) -> Labels:
         """The class with the largest answer, shape (n,)."""
-        labels: Labels = self.predict_proba(x).argmax(axis=1)
-        return labels
+        classes = [self.forward(x_chunk).argmax(axis=1) for _, x_chunk in self._chunks(x)]
+        return np.concatenate([*classes, np.empty(0, np.intp)])
 
     def _chunks(self, x: Array | Pixels) -> Iterator[tuple[slice, Array]]:
         """The rows of x in portions of at most CHUNK, in the model's dtype."""
+        x = x if isinstance(x, Pixels) else np.asarray(x)
         if len(x.shape) != 2 or x.shape[1] != self.sizes[0]:
             raise UsageError(
                 f"x has shape {tuple(x.shape)}, but the network reads (n, {self.sizes[0]})",
@@ -176,7 +218,18 @@ class MLP:
             )
         for start in range(0, len(x), CHUNK):
             rows = slice(start, min(start + CHUNK, len(x)))
-            yield rows, np.asarray(x[rows], self.dtype)
+            chunk = x.read(rows) if isinstance(x, Pixels) else x[rows]
+            yield rows, chunk if chunk.dtype == self.dtype else self._converted(chunk)
+
+    def _converted(self, x: Array) -> Array:
+        with np.errstate(over="ignore"):
+            converted: Array = x.astype(self.dtype)
+        if not np.isfinite(converted).all():
+            raise UsageError(
+                f"x holds numbers that are not finite in {self.dtype}",
+                "scale the inputs to about 1",
+            )
+        return converted
 
     def _checked(self, x: Array | Pixels, labels: Labels) -> Labels:
         """The labels, if they are classes of this network, one for each row of x."""
@@ -184,19 +237,19 @@ class MLP:
         if labels.shape != (len(x),) or len(x) == 0:
             raise UsageError(
                 f"x has {len(x)} rows, labels have shape {labels.shape}",
-                "give at least one example, and one label for each",
+                "give one class for each of at least one example; one_hot.argmax(axis=1) finds it",
             )
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= self.sizes[-1]:
-            raise UsageError(
-                f"labels are {labels.dtype} from {labels.min()} to {labels.max()}",
-                f"give whole numbers from 0 to {self.sizes[-1] - 1}",
-            )
+        fix = f"give whole numbers from 0 to {self.sizes[-1] - 1}"
+        if labels.dtype.kind not in "iu":
+            raise UsageError(f"labels are {labels.dtype}, not whole numbers", fix)
+        if labels.min() < 0 or labels.max() >= self.sizes[-1]:
+            raise UsageError(f"labels go from {labels.min()} to {labels.max()}", fix)
         return labels
 
     def _cleared_sum(self) -> Array:
         """A vector like dw, of zeros; allocated when the first batch needs more than one chunk."""
         if len(self._gradient_sum) == 0:
-            self._gradient_sum = aligned_zeros(len(self.dw), self.dtype)
+            self._gradient_sum = aligned_zeros(self.dw.shape, self.dtype)
         self._gradient_sum[...] = 0
         return self._gradient_sum
 

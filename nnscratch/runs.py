@@ -1,6 +1,7 @@
 """The folder that a run leaves behind: JSON, JSON lines, and npz without pickle."""
 
 import io
+import itertools
 import json
 import os
 import time
@@ -21,7 +22,7 @@ MODEL_FORMAT = 1  # version of model.npz
 
 
 class RunFolder:
-    """One run's folder. Every file in it is whole: it appears when it is complete.
+    """One run's folder. But for the history, a file in it appears when it is complete.
 
         config.json     the settings
         env.json        versions, BLAS, threads, processor
@@ -34,25 +35,25 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         with _writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise UsageError(f"{path} is not empty", "choose a new folder with --out")
             probe = path / ".probe"  # a folder may exist and still refuse files
             probe.touch()
             probe.unlink()
-        self.path = path
 
     @classmethod
     def create(cls, path: Path | None, optimizer: str, seed: int) -> "RunFolder":
         """The folder at `path`, or else a new one, runs/<time>-<optimizer>-s<seed>."""
-        if path is not None:
-            return cls(path)
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"
-        path, k = Path("runs") / name, 1
-        while path.exists():  # two runs in one second
-            k += 1
-            path = Path("runs") / f"{name}-{k}"
+        if path is None:
+            return cls(_new_folder(f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"))
+        path = path.expanduser()
+        with _writing(path):
+            if path.exists() and not path.is_dir():
+                what = f"{path} cannot be written (it is a file)"
+                raise WriteError(what, "choose a new folder with --out")
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise UsageError(f"{path} is not empty", "choose a new folder with --out")
         return cls(path)
 
     def write(self, name: str, content: bytes) -> None:
@@ -75,7 +76,7 @@ class RunFolder:
         with _writing(self.path / "history.jsonl") as path, path.open("a") as file:
             file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
 
-    def write_model(self, model: MLP, pixel_unit: float) -> None:
+    def write_model(self, model: MLP, dataset: str, pixel_unit: float) -> None:
         """The arrays W1, b1, ... and `description`, the bytes of a JSON text."""
         description = {
             "format": MODEL_FORMAT,
@@ -83,6 +84,7 @@ class RunFolder:
             "activation": described(model.activation),
             "loss": described(model.loss),
             "dtype": model.dtype.name,
+            "dataset": dataset,
             "pixel_unit": pixel_unit,
         }
         arrays = {parameter.name: parameter.w for parameter in model.parameters}
@@ -90,6 +92,19 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, description=text, **arrays)
         self.write("model.npz", buffer.getvalue())
+
+
+def _new_folder(name: str) -> Path:
+    """runs/<name>, or with a number behind it: a folder that no other run has."""
+    for k in itertools.count(1):
+        path = Path("runs") / (name if k == 1 else f"{name}-{k}")
+        with _writing(path):
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:  # another run of this second
+                continue
+    return path
 
 
 def described(part: Part) -> dict[str, Any]:

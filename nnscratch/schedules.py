@@ -3,8 +3,11 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from .hyper import Part, hyper
+
+SMALLEST = 1e-100  # a rate of zero is no rate; many drops would end there
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Schedule(Part):
         """The factor for one update, of `total` in the run and `per_epoch` in an epoch."""
         if update < self.warmup:
             return (update + 1) / (self.warmup + 1)
-        return self.shape(update - self.warmup, total - self.warmup, per_epoch)
+        shape = self.shape(update - self.warmup, total - self.warmup, per_epoch)
+        return max(shape, SMALLEST)
 
     @abstractmethod
     def shape(self, update: int, total: int, per_epoch: int) -> float:
@@ -89,6 +93,6 @@ class Cosine(Schedule):
         return (1 + math.cos(math.pi * update / total)) / 2
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
+SCHEDULES: dict[str, type[Any]] = {
     cls.name: cls for cls in (ConstantRate, InverseTime, Step, Exponential, Cosine)
 }

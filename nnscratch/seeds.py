@@ -7,6 +7,8 @@ not it saw the six before.
 
 import numpy as np
 
+from .hyper import Interval, checked
+
 INIT = 0  # the weights at the start
 SHUFFLE = 1  # the order of the images, by epoch
 SPLIT = 2  # which images are set aside for validation
@@ -14,4 +16,6 @@ SPLIT = 2  # which images are set aside for validation
 
 def stream(seed: int, *key: int) -> np.random.SeedSequence:
     """The seed of the random numbers for one purpose, such as (SHUFFLE, epoch)."""
-    return np.random.SeedSequence(seed, spawn_key=key)
+    fix = "give a seed like 0, 1, 2; the same one gives the same run"
+    checked("seed", seed, int, Interval("[0, inf)"), fix)
+    return np.random.SeedSequence(int(seed), spawn_key=key)

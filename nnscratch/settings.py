@@ -6,21 +6,22 @@ the chosen parts do not have is an error.
 
 import difflib
 import inspect
-from argparse import BooleanOptionalAction, Namespace
+from argparse import BooleanOptionalAction
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .activations import ACTIVATIONS
+from .activations import ACTIVATIONS, Activation
 from .command_line import Parser, add_number, flag, numbers, refuse_repeated
 from .datasets import DATASETS
 from .errors import UsageError
 from .hyper import Interval, Part, hypers, known_name
-from .initializers import INITIALIZERS
+from .initializers import INITIALIZERS, Initializer
 from .loaders import LOADERS
-from .losses import LOSSES
-from .optim import OPTIMIZERS
-from .schedules import SCHEDULES
+from .losses import LOSSES, Loss
+from .optim import OPTIMIZERS, Optimizer
+from .schedules import SCHEDULES, Schedule
 
 PROG = "python -m nnscratch.train"
 
@@ -54,8 +55,35 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def parse(argv: Sequence[str]) -> Namespace:
-    """The settings in argv, with `opt`, `schedule`, `activation`, `init` and `loss` as records.
+@dataclass(frozen=True)
+class Settings:
+    """What a run is to do, each setting under the name of its flag."""
+
+    opt: Optimizer
+    schedule: Schedule
+    activation: Activation
+    init: Initializer
+    loss: Loss
+    loader: str
+    dataset: str
+    epochs: int
+    seed: int
+    hidden: tuple[int, ...]
+    bias: bool
+    dtype: str
+    raw_pixels: bool
+    json: bool
+    quiet: bool
+    batch_size: int | None = None  # of the loader that has one: its default
+    val_size: int | None = None
+    limit: int | None = None
+    data_dir: Path | None = None
+    out: Path | None = None
+    preset: str | None = None
+
+
+def parse(argv: Sequence[str]) -> Settings:
+    """The settings in argv.
 
     Raises UsageError for whatever is unknown, out of range, repeated, or belongs to a part that
     was not chosen. Exits after --help.
@@ -63,8 +91,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     refuse_repeated(argv)
     chooser = Parser(prog=PROG, add_help=False)
     _add_choices(chooser)
-    name = chooser.parse_known_args(argv)[0].preset
-    preset = PRESETS[known_name(PRESETS, "preset", name)] if name else {}
+    preset_name = chooser.parse_known_args(argv)[0].preset
+    preset = PRESETS[known_name(PRESETS, "preset", preset_name)] if preset_name else {}
     chooser.set_defaults(**{choice: preset[choice] for choice in CHOICES if choice in preset})
     chosen = vars(chooser.parse_known_args(argv)[0])
     names = {
@@ -77,15 +105,14 @@ def parse(argv: Sequence[str]) -> Namespace:
     _add_run_flags(parser, names["loader"])
     parser.set_defaults(**{k: v for k, v in preset.items() if k in vars(parser.parse_args([]))})
     _add_hypers(parser, names, preset)
-    settings, unknown = parser.parse_known_args(argv)
+    namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         raise _unknown(unknown[0], names, parser)
-
-    flags = {**vars(settings), **names}
+    values = {**vars(namespace), **names}
     for choice, (_, registry, _) in PARTS.items():
         part = registry[names[choice]]
-        flags[choice] = part(**{hyper: flags.pop(hyper) for hyper in hypers(part)})
-    return Namespace(**flags)
+        values[choice] = part(**{hyper: values.pop(hyper) for hyper in hypers(part)})
+    return Settings(**values)
 
 
 def _add_choices(parser: Parser) -> None:
@@ -93,8 +120,17 @@ def _add_choices(parser: Parser) -> None:
     for choice, (kind, registry, default) in CHOICES.items():
         text = f"{kind} (default %(default)s): {', '.join(registry)}"
         group.add_argument(f"--{choice}", default=default, metavar="NAME", help=text)
-    text = f"settings to start from: {', '.join(PRESETS)}"
-    group.add_argument("--preset", metavar="NAME", help=text)
+    presets = "; ".join(f"{name} is {_as_flags(preset)}" for name, preset in PRESETS.items())
+    group.add_argument("--preset", metavar="NAME", help=f"settings to start from: {presets}")
+
+
+def _as_flags(preset: Mapping[str, Any]) -> str:
+    """A preset as one would type it."""
+    words = []
+    for name, value in preset.items():
+        words.append(flag("no_" + name if value is False else name))
+        words += [] if isinstance(value, bool) else [str(value)]
+    return " ".join(words)
 
 
 def _add_run_flags(parser: Parser, loader: str) -> None:
@@ -102,8 +138,9 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
     count, natural = Interval("[1, inf)"), Interval("[0, inf)")
     run = parser.add_argument_group("the run")
     add_number(run, "epochs", int, count, "number of passes over the training images", 10)
-    if size := inspect.signature(LOADERS[loader]).parameters.get("batch_size"):
-        add_number(run, "batch_size", int, count, "number of images in a batch", size.default)
+    if "batch_size" in _own_flags(LOADERS[loader]):
+        text = "number of images in a batch; if not given 128, or all if they are fewer"
+        add_number(run, "batch_size", int, count, text, None)
     add_number(run, "seed", int, natural, "seed of weights, order and validation images", 0)
     text = "folder of this run (default runs/<time>-<opt>-s<seed>)"
     run.add_argument("--out", type=Path, metavar="DIR", help=text)
@@ -116,7 +153,10 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
         "--hidden", type=numbers(int, count), default=(1000,), metavar="N[,N]", help=text
     )
     network.add_argument(
-        "--bias", action=BooleanOptionalAction, default=True, help="a bias for every unit"
+        "--bias",
+        action=BooleanOptionalAction,
+        default=True,
+        help="a bias for every unit (default %(default)s)",
     )
     network.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="(default float32)"
@@ -129,7 +169,7 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
     add_number(data, "val_size", int, natural, text, None)
     text = "number of training images to keep after that; all if not given"
     add_number(data, "limit", int, count, text, None)
-    text = "pixels of 0 to 255 instead of 0 to 1"
+    text = "pixels of 0 to 255 instead of 0 to 1 (default %(default)s)"
     data.add_argument("--raw-pixels", action=BooleanOptionalAction, default=False, help=text)
 
 
@@ -151,6 +191,8 @@ def _unknown(token: str, names: Mapping[str, str], parser: Parser) -> UsageError
     """The error for an argument that no chosen part and no command knows."""
     given = token.partition("=")[0]
     name = given.removeprefix("--").replace("-", "_")
+    if given != flag(name) and flag(name) in parser.flags():
+        return UsageError(f"unknown flag {given}", f"did you mean {flag(name)}?")
     if not given.startswith("--"):
         return UsageError(f"unexpected argument {token!r}", f"see {PROG} --help")
     for choice, (_, registry, _) in CHOICES.items():

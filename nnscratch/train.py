@@ -4,23 +4,25 @@ import json
 import shlex
 import statistics
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from . import plots
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .environment import environment
+from .errors import DivergedError
 from .hyper import Part
 from .loaders import LOADERS, Loader
-from .loop import Record, fit
+from .loop import Record, check_finite, fit
 from .model import MLP, Evaluation
 from .runs import RunFolder, described
-from .settings import PROG, parse
+from .settings import PROG, Settings, parse
 
 BAR_STEPS = 100  # how often in an epoch the progress bar moves
 
@@ -41,30 +43,32 @@ def main(argv: Sequence[str]) -> None:
     model = make_model(settings, data)
     env = environment()
     folder = RunFolder.create(settings.out, settings.opt.name, settings.seed)
-    folder.write_json("config.json", config(settings, argv, data))
+    folder.write_json("config.json", config(settings, argv, data, loader))
     folder.write_json("env.json", env)
     say(settings, headline(folder, model, data, env))
 
     history = train(settings, model, loader, data, folder)
-    test = model.evaluate(data.test.x, data.test.labels)
-    say(settings, closing_lines(test, data, folder))  # known, whatever happens to the files
+    with np.errstate(over="ignore", invalid="ignore"):
+        test = model.evaluate(data.test.x, data.test.labels)
+    check_finite("test loss", test.loss, settings.opt, history[-1].update)
     result = outcome(settings, model, data, history, test, folder)
-    folder.write("curves.png", plots.curves(history, title(settings, model, data), test.accuracy))
-    folder.write_model(model, data.train.unit)
-    folder.write_json("result.json", result)
+    say(settings, accuracy(test, data))  # known now, whatever becomes of the files
     if settings.json:
-        print(json.dumps(result))
+        print(json.dumps(result), flush=True)
+    folder.write_json("result.json", result)
+    png = plots.curves(history, title(settings, model, data, loader), test.accuracy)
+    folder.write("curves.png", png)
+    folder.write_model(model, data.name, data.train.unit)
 
 
-def make_loader(settings: Namespace, data: Dataset) -> Loader:
-    batch_size = {"batch_size": settings.batch_size} if "batch_size" in settings else {}
-    return LOADERS[settings.loader](data.train, seed=settings.seed, **batch_size)
+def make_loader(settings: Settings, data: Dataset) -> Loader:
+    size = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
+    return LOADERS[settings.loader](data.train, seed=settings.seed, **size)
 
 
-def make_model(settings: Namespace, data: Dataset) -> MLP:
-    pixels, classes = data.train.x.shape[1], int(data.train.labels.max()) + 1
+def make_model(settings: Settings, data: Dataset) -> MLP:
     return MLP(
-        [pixels, *settings.hidden, classes],
+        [data.train.x.shape[1], *settings.hidden, data.classes],
         settings.activation,
         settings.init,
         settings.loss,
@@ -75,9 +79,9 @@ def make_model(settings: Namespace, data: Dataset) -> MLP:
 
 
 def train(
-    settings: Namespace, model: MLP, loader: Loader, data: Dataset, folder: RunFolder
+    settings: Settings, model: MLP, loader: Loader, data: Dataset, folder: RunFolder
 ) -> list[Record]:
-    """Run the training loop; a bar on a terminal, a line for each epoch elsewhere."""
+    """Run the training loop: a line for each epoch, and a bar below them on a terminal."""
     shows_bar = sys.stderr.isatty() and not settings.quiet
     records = fit(
         model,
@@ -90,32 +94,41 @@ def train(
     )
     history = []
     updates = settings.epochs * len(loader)
-    with tqdm(total=updates, unit="update", disable=not shows_bar, dynamic_ncols=True) as bar:
+    bar = tqdm(total=updates, unit=" updates", leave=False, disable=not shows_bar)
+    try:
         for record in records:
-            bar.set_postfix_str(progress(record, settings.epochs), refresh=False)
             bar.update(record.update - bar.n)
             if record.ends_epoch:
                 history.append(record)
                 folder.append_history(record)
-                if not shows_bar:
-                    say(settings, f"{progress(record, settings.epochs)}  {record.seconds:.1f} s")
+                bar.clear()
+                say(settings, progress(record, settings.epochs))
+    except DivergedError as error:
+        kept = f"the {len(history)} epochs before are in {folder.path / 'history.jsonl'}"
+        raise DivergedError(error.what, f"{error.fix}; {kept}") from None
+    finally:
+        bar.close()
     return history
 
 
-def config(settings: Namespace, argv: Sequence[str], data: Dataset) -> dict[str, Any]:
-    """All settings, the true name of the data set, and the command that repeats the run."""
-    as_json = {
-        name: described(value) if isinstance(value, Part) else value
-        for name, value in vars(settings).items()
-        if not isinstance(value, Path)
-    }
-    sizes = {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
-    command = shlex.join([*PROG.split(), *argv])
-    return {"command": command, **as_json, "dataset": data.name, "images": sizes}
+def config(
+    settings: Settings, argv: Sequence[str], data: Dataset, loader: Loader
+) -> dict[str, Any]:
+    """All settings, the true name of the data set, and the command as it was typed."""
+    as_json: dict[str, Any] = {"command": shlex.join([*PROG.split(), *argv])}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, Part):
+            value = described(value)
+        elif isinstance(value, Path):
+            value = str(value)
+        as_json[field.name] = value
+    images = {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
+    return as_json | {"dataset": data.name, "batch_size": loader.batch_size, "images": images}
 
 
 def outcome(
-    settings: Namespace,
+    settings: Settings,
     model: MLP,
     data: Dataset,
     history: Sequence[Record],
@@ -142,19 +155,6 @@ def outcome(
     }
 
 
-def description(model: MLP) -> str:
-    """The network in a few words: 784-1000-10 sigmoid."""
-    return f"{'-'.join(map(str, model.sizes))} {model.activation.name}"
-
-
-def title(settings: Namespace, model: MLP, data: Dataset) -> str:
-    batch = f"batches of {settings.batch_size}" if "batch_size" in settings else settings.loader
-    return (
-        f"{description(model)} on {data.name}, {len(data.train):,} images, {batch}; "
-        f"{settings.opt.name}, lr {getattr(settings.opt, 'lr', None)}; seed {settings.seed}"
-    )
-
-
 def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) -> str:
     blas = env["blas"][0] if env["blas"] else {}
     return (
@@ -162,8 +162,21 @@ def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) 
         f"{len(data.test):,} to test\n"
         f"{description(model)}: {len(model.w):,} weights, {model.dtype.name}; "
         f"rules by {env['engine']}; {blas.get('internal_api')} {blas.get('version')} "
-        f"{blas.get('architecture')}, {blas.get('num_threads')} threads\n"
+        f"{blas.get('architecture')}, threads: {blas.get('num_threads')}\n"
         f"run folder {folder.path}"
+    )
+
+
+def description(model: MLP) -> str:
+    """The network in a few words: 784-1000-10 sigmoid."""
+    return f"{'-'.join(map(str, model.sizes))} {model.activation.name}"
+
+
+def title(settings: Settings, model: MLP, data: Dataset, loader: Loader) -> str:
+    return (
+        f"{description(model)} on {data.name}, {len(data.train):,} images in batches of "
+        f"{loader.batch_size:,}; {settings.opt.name}, lr {getattr(settings.opt, 'lr', None)}, "
+        f"{settings.schedule.name}; seed {settings.seed}"
     )
 
 
@@ -171,10 +184,10 @@ def progress(record: Record, epochs: int) -> str:
     text = f"epoch {record.epoch:{len(str(epochs))}}/{epochs}  loss {record.train_loss:.4f}"
     if record.val_accuracy is not None:
         text += f"  val loss {record.val_loss:.4f}  val accuracy {100 * record.val_accuracy:.2f} %"
-    return text
+    return f"{text}  {record.seconds:.1f} s"
 
 
-def closing_lines(test: Evaluation, data: Dataset, folder: RunFolder) -> str:
+def accuracy(test: Evaluation, data: Dataset) -> str:
     """The test accuracy with Wilson's 95 % interval."""
     from scipy.stats import binomtest  # takes 0.5 s to import
 
@@ -182,12 +195,11 @@ def closing_lines(test: Evaluation, data: Dataset, folder: RunFolder) -> str:
     interval = binomtest(round(n * test.accuracy), n).proportion_ci(method="wilson")
     return (
         f"test accuracy {100 * test.accuracy:.2f} % on {data.name} (95 % interval "
-        f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %, {n:,} images)\n"
-        f"curves in {folder.path / 'curves.png'}"
+        f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %, {n:,} images)"
     )
 
 
-def say(settings: Namespace, text: str) -> None:
+def say(settings: Settings, text: str) -> None:
     if not settings.quiet:
         print(text, flush=True)
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_wrong_file_is_never_read_and_the_reason_is_named(tmp_path, content, r
         read(tmp_path / "toy-images-idx3-ubyte.gz", content)
     assert reason in error.value.what
     assert str(tmp_path) in error.value.what
-    assert "replace it by the published toy-images-idx3-ubyte" in error.value.fix
+    assert error.value.fix.startswith(f"replace {tmp_path / 'toy-images-idx3-ubyte.gz'} by")
     assert error.value.exit_code == 3
 
 
@@ -129,6 +130,19 @@ def test_one_flipped_bit_anywhere_is_harmless_or_refused(tmp_path: Path, packed:
 def test_random_bytes_are_refused_with_a_reason(tmp_path: Path, content, zipped) -> None:
     with pytest.raises(nn.DataError):
         read(tmp_path / "file", gzip.compress(content) if zipped else content)
+
+
+def test_a_bomb_is_not_unpacked_beyond_what_the_file_should_have(tmp_path: Path) -> None:
+    bomb = GOOD[:4] + bytes(100_000_000)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(bomb, 1))
+    del bomb
+    tracemalloc.start()
+    with pytest.raises(nn.DataError, match="its header says"):
+        FILE.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
@@ -229,9 +243,45 @@ def test_three_of_four_files_in_data_mnist_are_an_error_and_not_an_absence(somew
         nn.load_dataset("auto")
 
 
+def test_only_files_in_the_cache_are_to_be_deleted_and_downloaded_again(somewhere: Path) -> None:
+    """The advice to delete a folder would be fatal for a folder of the user's own."""
+    with pytest.raises(nn.DataError) as given:
+        mnist.load(spoil(somewhere / "thesis"))
+    assert "delete" not in given.value.fix
+    cache = spoil(somewhere / "cache" / "nnscratch" / "mnist")
+    with pytest.raises(nn.DataError) as cached:
+        mnist.load()
+    assert cached.value.fix == f"delete {cache}, which is then downloaded anew"
+
+
+def test_a_folder_that_is_none_is_called_so(somewhere: Path) -> None:
+    (somewhere / "file").touch()
+    for name in ("nowhere", "file"):
+        with pytest.raises(nn.DataError, match=f"{name} is no folder"):
+            mnist.load(somewhere / name)
+
+
+def test_a_tilde_means_home(somewhere: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(somewhere))
+    fill(somewhere / "mine")
+    assert (mnist.load("~/mine")[0] == IMAGES).all()
+
+
+def test_a_user_without_a_home_trains_on_digits(somewhere: Path, monkeypatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.warns(nn.DatasetWarning, match="no cache folder"):
+        assert nn.load_dataset("auto").name == "digits"
+
+
 def test_without_files_and_network_auto_takes_digits_and_says_so(somewhere: Path) -> None:
-    with pytest.warns(nn.DatasetWarning, match=r"no mirror of it answers.*not MNIST"):
+    with pytest.warns(nn.DatasetWarning, match=r"no mirror of it answers.*not MNIST") as warning:
         data = nn.load_dataset("auto")
+    assert str(somewhere / "data" / "mnist") in str(warning[0].message)
+    assert "--data-dir" in str(warning[0].message)
     assert data.name == "digits"
 
 
@@ -294,13 +344,23 @@ def test_val_size_and_limit_cut_as_they_say() -> None:
     assert (cut.train.images == uncut.train.images[:100]).all()
 
 
+def test_a_small_training_set_does_not_make_classes_vanish() -> None:
+    data = nn.load_dataset("digits", limit=2)
+    assert data.train.labels.max() < 9
+    assert data.classes == 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
         ({"val_size": 1500}, "cannot set aside 1500 of 1500"),
         ({"val_size": 3}, "cannot set aside 3 of 1500"),
-        ({"val_size": -1}, "cannot set aside -1"),
+        ({"val_size": -1}, "val_size must be a whole number in [0, inf), got -1"),
+        ({"val_size": 2.5}, "val_size must be a whole number"),
         ({"limit": 0}, "[1, 1250], got 0"),
+        ({"limit": 10.0}, "[1, 1250], got 10.0"),
+        ({"seed": -1}, "seed must be a whole number in [0, inf), got -1"),
+        ({"dtype": "float16"}, "dtype is 'float16'"),
         ({"limit": 1251}, "[1, 1250], got 1251"),
         ({"data_dir": "somewhere"}, "digits lie inside scikit-learn"),
         ({"name": "fashion"}, "unknown data set 'fashion'"),

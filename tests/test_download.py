@@ -89,7 +89,15 @@ def forbidden(request: BaseHTTPRequestHandler, name: str) -> None:
 
 def stall(request: BaseHTTPRequestHandler, name: str) -> None:
     send(request, PACKED[name][:10], length=len(PACKED[name]))
-    time.sleep(2)
+    time.sleep(20)
+
+
+def garbled(request: BaseHTTPRequestHandler, name: str) -> None:
+    request.wfile.write(b"ICY 200 what is this\r\n\r\n")
+
+
+def bad_chunks(request: BaseHTTPRequestHandler, name: str) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
 
 
 def test_the_files_arrive_whole_and_are_read(serve, tmp_path: Path, capsys) -> None:
@@ -103,18 +111,20 @@ def test_the_files_arrive_whole_and_are_read(serve, tmp_path: Path, capsys) -> N
 
 
 @pytest.mark.filterwarnings("ignore:Retry downloading")
-@pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden, stall])
+@pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden, stall, garbled, bad_chunks])
 def test_whatever_one_mirror_does_the_other_is_tried(bad, serve, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(mnist, "STALL_SECONDS", 0.3)
     first, second = serve(bad), serve(good)
+    began = time.monotonic()
     mnist.download(tmp_path, FILES, [first.url, second.url])
     assert (mnist.read(tmp_path, FILES)[0] == IMAGES).all()
     assert first.asked
     assert len(second.asked) == 2
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.filterwarnings("ignore:Retry downloading")
-@pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden])
+@pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden, garbled])
 def test_with_no_good_mirror_nothing_is_left_and_each_reason_is_told(bad, serve, tmp_path) -> None:
     first, second = serve(bad), serve(bad)
     with pytest.raises(nn.DataError) as error:
@@ -165,6 +175,19 @@ def test_a_name_server_that_never_answers_is_given_up_within_ten_seconds(
         mnist.download(tmp_path, FILES, mnist.MIRRORS)
     assert time.monotonic() - began < 10
     over.set()
+
+
+def test_a_garbled_greeting_is_no_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        threading.Thread(target=talk, daemon=True).start()
+        with pytest.raises(nn.DataError, match="no mirror of it answers"):
+            mnist.download(tmp_path, FILES, [f"http://127.0.0.1:{server.getsockname()[1]}/"])
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_within_ten_seconds(tmp_path) -> None:

@@ -12,6 +12,7 @@ import nnscratch as nn
 from nnscratch import elementwise
 from nnscratch.cache import user_cache
 from nnscratch.compiled import loop_source
+from nnscratch.formula import array_names, formula
 from nnscratch.hyper import values
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
@@ -62,7 +63,7 @@ def test_numpy_and_numba_agree_to_rounding(cls, dtype: str, monkeypatch) -> None
 def test_every_rule_of_ours_can_be_compiled(cls, monkeypatch) -> None:
     """A rule that numba refuses would run, with a warning, at a tenth of the speed."""
     monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
-    assert elementwise._compiled(cls.rule, np.dtype("float32")) is not None
+    assert elementwise._loop(cls.rule, np.dtype("float32"), "numba") is not None
 
 
 @with_numba
@@ -74,12 +75,25 @@ def test_the_numba_engine_is_really_used_where_numba_is_installed(monkeypatch) -
 
 
 def test_without_numba_the_numpy_engine_is_used(monkeypatch) -> None:
-    monkeypatch.setattr(elementwise, "_numba_is_installed", lambda: False)
+    monkeypatch.setattr(elementwise, "_numba_works", lambda: False)
     monkeypatch.delenv("NNSCRATCH_ENGINE", raising=False)
     assert nn.engine() == "numpy"
     monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
     with pytest.raises(nn.UsageError, match="numba is missing"):
         nn.engine()
+
+
+def test_a_numba_that_cannot_be_imported_is_left_out_and_said_to_be(monkeypatch) -> None:
+    def too_new(name: str) -> None:
+        raise ImportError("Numba needs NumPy 2.4 or less")
+
+    monkeypatch.delenv("NNSCRATCH_ENGINE", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib, "import_module", too_new)
+    elementwise._numba_works.cache_clear()
+    with pytest.warns(RuntimeWarning, match="numba is left out: Numba needs NumPy"):
+        assert nn.engine() == "numpy"
+    elementwise._numba_works.cache_clear()
 
 
 def test_an_unknown_engine_is_refused(monkeypatch) -> None:
@@ -127,7 +141,7 @@ def test_numpys_blocks_leave_no_seam() -> None:
 
 
 def test_the_compiled_loop_computes_numbers_outside_and_in_no_wider_type() -> None:
-    text = loop_source(decay_rule, ("w", "dw", "m"), ("lr", "beta"))
+    text = loop_source(formula(decay_rule))
     prelude, loop = text.split("for _i in")
     assert "_number(1 - beta)" in prelude
     for wide in ("1 - beta", "0.5", "lr *", "beta *"):
@@ -160,13 +174,13 @@ def test_an_edited_formula_takes_effect_although_machine_code_is_kept(tmp_path: 
 @with_numba
 def test_damaged_machine_code_in_the_cache_is_made_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    elementwise._compiled.cache_clear()
+    elementwise._loop.cache_clear()
     expected = run(nn.OPTIMIZERS["momentum"], "float32", 50)
     files = list(user_cache().glob("loops/__pycache__/*"))
     assert files
     for file in files:
         file.write_bytes(b"not machine code")
-    elementwise._compiled.cache_clear()
+    elementwise._loop.cache_clear()
     for a, b in zip(run(nn.OPTIMIZERS["momentum"], "float32", 50), expected, strict=True):
         assert (a == b).all()
 
@@ -175,49 +189,188 @@ def test_damaged_machine_code_in_the_cache_is_made_again(tmp_path: Path, monkeyp
 def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made there
-    elementwise._compiled.cache_clear()
+    elementwise._loop.cache_clear()
     w = run(nn.OPTIMIZERS["sgd"], "float32", 50)[0]
     assert np.isfinite(w).all()
 
 
 @with_numba
-def test_a_rule_that_numba_refuses_still_runs_and_says_why(monkeypatch) -> None:
+def test_a_stale_source_in_the_cache_is_written_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    elementwise._loop.cache_clear()
+    expected = run(nn.OPTIMIZERS["sgd"], "float32", 50)[0]
+    (source,) = user_cache().glob("loops/*.py")
+    text = source.read_text()
+    source.write_text(text.replace(" - ", " + "))
+    elementwise._loop.cache_clear()
+    assert (run(nn.OPTIMIZERS["sgd"], "float32", 50)[0] == expected).all()
+    assert source.read_text() == text
+
+
+BOTH_ENGINES = pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=with_numba)])
+
+
+@BOTH_ENGINES
+def test_a_rule_may_return_what_it_was_given(engine: str, monkeypatch) -> None:
+    """Written back one by one, w_prev would get the new w, and the two slots one value."""
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+
+    def remembering(w, dw, w_prev, a, b, *, lr):
+        w_prev = w
+        w = w - lr * dw
+        return w, w_prev, b, a
+
+    w, dw, w_prev, a, b = (np.full(3, value) for value in (1.0, 1.0, 0.0, 5.0, 7.0))
+    for step in (1, 2, 3):
+        before = w.copy()
+        elementwise.apply(remembering, [w, dw, w_prev, a, b], {"lr": 0.1})
+        assert (w_prev == before).all()
+        assert (w == before - 0.1).all()
+        assert (a[0], b[0]) == ((7, 5) if step % 2 else (5, 7))
+
+
+@BOTH_ENGINES
+def test_what_concerns_numbers_alone_is_exact_also_under_a_name(engine: str, monkeypatch) -> None:
+    """1 - (1 - 1e-9) in single precision would be 0."""
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+
+    def named(w, dw, *, lr):
+        keep = 1 - lr
+        rest = 1 - keep
+        return w - rest * dw
+
+    w = np.zeros(3, np.float32)
+    elementwise.apply(named, [w, np.ones(3, np.float32)], {"lr": 1e-9})
+    np.testing.assert_allclose(w, -1e-9, rtol=1e-6)
+
+
+def mean(w, dw, *, lr):
+    return w - lr * (dw - np.mean(dw))
+
+
+def norm(w, dw, *, lr):
+    return w - lr * dw / np.linalg.norm(dw)
+
+
+def method(w, dw, *, lr):
+    return w - lr * dw / dw.max()
+
+
+def element(w, dw, *, lr):
+    return w - lr * dw[0]
+
+
+def matrix(w, dw, *, lr):
+    return w - lr * (dw @ dw)
+
+
+def branching(w, dw, *, lr):
+    if dw > 0:
+        w = -w
+    return w
+
+
+def in_place(w, dw, *, lr):
+    w -= lr * dw
+    return w
+
+
+def forgetful(w, dw, m, *, lr):
+    return w - lr * dw
+
+
+def without_star(w, dw, lr):
+    return w - lr * dw
+
+
+def silent(w, dw, *, lr):
+    w = w - lr * dw
+
+
+@BOTH_ENGINES
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (mean, "calls np.mean"),
+        (norm, "calls np.linalg.norm"),
+        (method, "calls dw.max"),
+        (element, "takes elements"),
+        (matrix, "multiplies matrices"),
+        (branching, "no assignment: if dw > 0:"),
+        (in_place, "no assignment: w -= lr * dw"),
+        (forgetful, "returns 1 values"),
+        (without_star, "returns 1 values"),
+        (silent, "does not end with return"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_what_is_no_formula_is_refused_by_both_engines(engine, rule, reason, monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+    arrays = [np.ones(3) for _ in array_names(rule)]
+    with pytest.raises(nn.UsageError) as error:
+        elementwise.apply(rule, arrays, {"lr": 0.1})
+    assert error.value.what.startswith(rule.__name__)
+    assert reason in error.value.what
+    assert error.value.fix
+
+
+@BOTH_ENGINES
+def test_a_number_that_nobody_gives_is_named(engine: str, monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", engine)
+    with pytest.raises(nn.UsageError, match="decay_rule wants beta, which nobody gives"):
+        elementwise.apply(decay_rule, [np.ones(3)] * 3, {"lr": 0.1})
+
+
+@with_numba
+def test_a_rule_that_numba_cannot_take_still_runs_and_says_why(monkeypatch) -> None:
     monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
     factor = 3.0
 
     def outside(w, dw, *, lr):
         return w - factor * lr * dw
 
-    def branching(w, dw, *, lr):
-        if lr > 1:
-            w = -w
-        return w - lr * dw
+    def clipping(w, dw, *, lr):
+        return w - np.clip(dw, -lr, lr)
 
-    def assigning(w, dw, *, lr):
-        lr = 2 * lr
-        return w - lr * dw
-
-    for rule, reason in [(outside, "factor"), (branching, "assignments"), (assigning, "'lr'")]:
+    nameless = eval("lambda w, dw, *, lr: w - lr * dw")
+    for rule, reason in [
+        (outside, "it uses factor from outside"),
+        (clipping, "numba refuses it"),
+        (nameless, "put it into a file"),
+    ]:
         w = np.ones(3)
-        with pytest.warns(RuntimeWarning, match=reason):
+        with pytest.warns(RuntimeWarning, match=reason) as warning:
             elementwise.apply(rule, [w, np.ones(3)], {"lr": 0.25})
-        assert (w != 1).all()
+        assert (w < 1).all()
+        assert len(str(warning[0].message)) < 300
 
 
-def test_a_rule_that_forgets_a_slot_is_an_error() -> None:
-    def forgetful(w, dw, m, *, lr):
-        return w - lr * dw
+def test_a_gradient_cannot_be_written_by_a_rule_whose_source_is_out_of_sight(monkeypatch) -> None:
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numpy")
+    namespace: dict = {}
+    exec("def rule(w, dw, *, lr):\n    dw += 0.5 * w\n    return w - lr * dw", namespace)
+    dw = np.ones(3)
+    with pytest.raises(ValueError, match="read-only"):
+        elementwise.apply(namespace["rule"], [np.ones(3), dw], {"lr": 0.1})
+    assert (dw == 1).all()
 
-    with pytest.raises(ValueError, match="zip"):
-        elementwise.in_blocks(forgetful, arrays(10, "float64", 3), {"lr": 0.1})
+
+@with_numba
+def test_the_rule_is_compiled_before_the_first_update(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NNSCRATCH_ENGINE", "numba")
+    elementwise._loop.cache_clear()
+    nn.OPTIMIZERS["adagrad"]().init(np.ones(3, np.float32))
+    assert list(user_cache().glob("loops/__pycache__/*.nbc"))
 
 
 def test_the_users_cache_follows_the_systems_customs(monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "some/where")
-    assert user_cache() == Path("some/where/nnscratch")
-    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(sys, "platform", "linux")
-    assert user_cache() == Path.home() / ".cache" / "nnscratch"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/some/where")
+    assert user_cache() == Path("/some/where/nnscratch")
+    for ignored in ("", "relative/folder"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert user_cache() == Path.home() / ".cache" / "nnscratch"
 
 
 def test_values_gives_the_numbers_of_a_record() -> None:

@@ -54,7 +54,7 @@ def test_every_default_lies_in_its_own_range(part, hyper) -> None:
 
 
 @pytest.mark.parametrize(("part", "hyper"), FIELDS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.5", None, True, 1j])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, "0.5", None, True, 1j])
 def test_what_is_no_finite_number_is_refused_by_every_field(part, hyper, value) -> None:
     with pytest.raises(nn.UsageError) as error:
         part(**{hyper.name: value})
@@ -88,6 +88,20 @@ def test_numpy_numbers_become_python_numbers_so_that_float32_weights_stay_float3
     w, dw = np.ones(3, np.float32), np.ones(3, np.float32)
     opt.update(w, dw, {})
     assert w.dtype == np.float32
+
+
+def test_a_forgotten_dataclass_is_found_when_the_part_is_made() -> None:
+    class Forgetful(nn.Elementwise):
+        lr: float = nn.hyper(0.1, "(0, inf)", "step size")
+
+        @staticmethod
+        def rule(w, dw, *, lr):
+            return w - lr * dw
+
+    with pytest.raises(nn.UsageError) as error:
+        Forgetful()
+    assert "Forgetful states hyper-parameters, but is no dataclass" in error.value.what
+    assert "@dataclass(frozen=True)" in error.value.fix
 
 
 def test_parts_cannot_be_changed_after_they_were_made() -> None:

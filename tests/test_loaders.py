@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
+from nnscratch import seeds
 
 
 def numbered(n: int, unit: float = 1.0, dtype: str = "float32") -> nn.Split:
@@ -55,6 +56,21 @@ def test_an_epoch_that_was_left_early_does_not_disturb_the_next() -> None:
     assert np.concatenate(epoch(a)).tolist() == np.concatenate(epoch(b)).tolist()
 
 
+def test_without_a_batch_size_it_is_128_or_all_images() -> None:
+    assert nn.mini_batch(numbered(500)).batch_size == 128
+    assert nn.mini_batch(numbered(50)).batch_size == 50
+
+
+def test_weights_order_and_validation_images_are_drawn_apart_from_each_other() -> None:
+    """One stream for two purposes would tie the order of the images to the weights."""
+    purposes = (seeds.INIT, seeds.SHUFFLE, seeds.SPLIT)
+    draws = {p: tuple(np.random.default_rng(seeds.stream(0, p)).random(3)) for p in purposes}
+    assert len(set(draws.values())) == len(set(purposes)) == 3
+    loader = nn.mini_batch(numbered(50), 7, seed=3)
+    expected = np.random.SeedSequence(3, spawn_key=(seeds.SHUFFLE, 4))
+    assert (loader.order(4) == np.random.default_rng(expected).permutation(50)).all()
+
+
 def test_the_batch_size_does_not_change_the_order() -> None:
     a, b = (np.concatenate(epoch(nn.mini_batch(numbered(50), size, 1))) for size in (7, 50))
     assert (a == b).all()
@@ -79,7 +95,7 @@ def test_all_three_loaders_are_in_the_registry() -> None:
     assert list(nn.LOADERS.values()) == [nn.batch, nn.mini_batch, nn.stochastic]
 
 
-@pytest.mark.parametrize("size", [0, -1, 41])
+@pytest.mark.parametrize("size", [0, -1, 41, 2.0, "8", True])
 def test_a_batch_size_that_cannot_be_is_refused(size: int) -> None:
     with pytest.raises(nn.UsageError) as error:
         nn.mini_batch(numbered(40), size)
@@ -107,7 +123,7 @@ def test_raw_pixels_stay_what_they_are() -> None:
 
 def test_batches_take_shape_in_one_buffer() -> None:
     loader = nn.mini_batch(numbered(40), 10)
-    places = {x[:].ctypes.data for x, _ in loader}
+    places = {x.read(slice(0, 5)).ctypes.data for x, _ in loader}
     assert len(places) == 1
     assert next(iter(places)) % 64 == 0
 
@@ -121,6 +137,14 @@ def test_pixels_can_be_indexed_like_the_matrix_that_they_stand_for() -> None:
     x, labels = next(iter(nn.mini_batch(split, 8)))
     assert (x[2] == whole[labels[2]]).all()
     assert (x[2:5] == whole[labels[2:5]]).all()
+    assert (x.read(slice(2, 5)) == whole[labels[2:5]]).all()
+
+
+def test_what_was_indexed_stays_what_it_was() -> None:
+    loader = nn.mini_batch(numbered(40), 8)
+    kept = [(x[:4], x[4:], labels) for x, labels in loader]
+    for first, second, labels in kept:
+        assert (np.concatenate([first, second]) @ [1, 256] == labels).all()
 
 
 def test_the_images_of_a_split_cannot_be_changed_nor_are_the_callers_locked() -> None:
@@ -149,3 +173,20 @@ def test_images_and_labels_that_do_not_belong_together_are_refused(images, label
         nn.Split(images, labels)
     assert what in error.value.what
     assert error.value.fix
+
+
+@pytest.mark.parametrize("unit", [0, -1.0, float("nan")])
+def test_a_unit_that_cannot_divide_is_refused(unit: float) -> None:
+    with pytest.raises(nn.UsageError, match="unit must be a number"):
+        nn.Split(np.zeros((3, 2)), np.zeros(3, int), unit=unit)
+
+
+def test_an_empty_split_cannot_be_loaded() -> None:
+    with pytest.raises(nn.UsageError, match="no images"):
+        nn.batch(numbered(3)[:0])
+
+
+def test_a_seed_that_is_none_is_refused() -> None:
+    for seed in (-1, 1.5, "0"):
+        with pytest.raises(nn.UsageError, match="seed must be a whole number"):
+            list(nn.stochastic(numbered(3), seed=seed))

@@ -1,12 +1,13 @@
 """The training loop: what its records say, at which weights it stops, and when it refuses."""
 
-import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import nnscratch as nn
+from nnscratch import loop
 
 
 def model(**kwargs) -> nn.MLP:
@@ -85,13 +86,25 @@ def test_nothing_is_trained_before_a_record_is_asked_for_nor_after_the_last(toy)
     assert (net.w == held).all()
 
 
-def test_time_spent_by_whoever_iterates_is_not_the_loops(toy: nn.Split) -> None:
-    seconds = []
-    for record in nn.fit(model(), sgd(), nn.mini_batch(toy, 50), 2, every=1):
-        time.sleep(0.02)
-        if record.ends_epoch:
-            seconds.append(record.seconds)
-    assert max(seconds) < 0.1  # six naps in each epoch would be 0.12
+def test_only_the_time_of_training_is_counted(toy: nn.Split, monkeypatch) -> None:
+    """A clock that only a batch (1 s), an evaluation (10 s) and a record held (100 s) move."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(loop, "time", clock)
+
+    def taking(seconds: float, call):
+        def slow(*args):
+            clock.now += seconds
+            return call(*args)
+
+        return slow
+
+    monkeypatch.setattr(nn.MLP, "loss_and_grad", taking(1, nn.MLP.loss_and_grad))
+    monkeypatch.setattr(nn.MLP, "evaluate", taking(10, nn.MLP.evaluate))
+    times = []
+    for record in nn.fit(model(), sgd(), nn.mini_batch(toy, 100), 2, val=toy, every=2):
+        clock.now += 100
+        times.append((record.update, record.seconds))
+    assert times == [(2, 2), (3, 3), (4, 1), (6, 3)]
 
 
 def test_a_second_call_goes_on_with_the_next_orders_and_does_not_repeat_the_first(toy) -> None:
@@ -101,6 +114,21 @@ def test_a_second_call_goes_on_with_the_next_orders_and_does_not_repeat_the_firs
     list(nn.fit(halves, sgd(), loader, 2))
     list(nn.fit(halves, sgd(), loader, 2))
     assert (whole.w == halves.w).all()
+
+
+def test_a_second_call_begins_with_a_new_state_of_the_optimizer(toy: nn.Split) -> None:
+    counts = []
+
+    class Counting(nn.Optimizer):
+        def update(self, w, dw, state):
+            state["t"] = state.get("t", 0) + 1
+            counts.append(state["t"])
+            return w
+
+    monkey, loader = nn.MLP([12, 3], bias=False), nn.batch(toy)
+    for _ in range(2):
+        list(nn.fit(monkey, Counting(), loader, 2))
+    assert counts == [1, 2, 1, 2]
 
 
 # --- scope -------------------------------------------------------------------------------------
@@ -200,10 +228,53 @@ def test_weights_that_are_no_numbers_are_noticed_at_the_end_of_the_epoch(toy: nn
         list(nn.fit(model(), Spoiler(), nn.batch(toy), 1))
 
 
+def test_a_loss_that_is_no_number_stops_before_the_update(toy: nn.Split) -> None:
+    net = model()
+    net.w[0] = np.nan
+    updates = []
+
+    class Watching(nn.Optimizer):
+        def update(self, w, dw, state):
+            updates.append(1)
+            return w
+
+    with pytest.raises(nn.DivergedError, match="after 0 updates the loss is nan"):
+        list(nn.fit(net, Watching(), nn.batch(toy), 1))
+    assert updates == []
+
+
+def test_a_last_update_that_goes_too_far_is_noticed_without_a_warning(toy: nn.Split) -> None:
+    """Nothing follows it but the evaluation, whose loss is no number."""
+    net = nn.MLP([12, 8, 3], "relu", dtype="float32")
+    with pytest.raises(nn.DivergedError, match=r"validation loss|weights"):
+        list(nn.fit(net, sgd(1e30), nn.batch(toy), 1, val=toy))
+
+
+def test_fit_takes_names_as_mlp_does(toy: nn.Split) -> None:
+    a, b = model(), model()
+    list(nn.fit(a, "adam", nn.mini_batch(toy, 50), 2, schedule="cosine"))
+    optimizer, cosine = nn.OPTIMIZERS["adam"](), nn.SCHEDULES["cosine"]()
+    list(nn.fit(b, optimizer, nn.mini_batch(toy, 50), 2, schedule=cosine))
+    assert (a.w == b.w).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
-    [({"epochs": 0}, "epochs must be"), ({"epochs": 1, "every": 0}, "every must be")],
+    [
+        ({"epochs": 0}, "epochs must be a whole number in [1, inf), got 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"every": 0}, "every must be a whole number in [1, inf), got 0"),
+        ({"optimizer": "adm"}, "unknown optimizer 'adm'"),
+        ({"optimizer": nn.OPTIMIZERS["sgd"]}, "is no optimizer"),
+        ({"schedule": "cos"}, "unknown schedule 'cos'"),
+        ({"schedule": None}, "None is no schedule"),
+        ({"loader": "mini_batch"}, "loader is 'mini_batch'"),
+        ({"val": "images"}, "val is 'images'"),
+    ],
 )
 def test_arguments_are_checked_when_fit_is_called_and_not_later(toy, arguments, what) -> None:
-    with pytest.raises(nn.UsageError, match=what):
-        nn.fit(model(), sgd(), nn.batch(toy), **arguments)
+    given = {"optimizer": sgd(), "loader": nn.batch(toy), "epochs": 1, **arguments}
+    with pytest.raises(nn.UsageError) as error:
+        nn.fit(model(), **given)
+    assert what in error.value.what
+    assert error.value.fix

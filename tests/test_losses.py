@@ -81,6 +81,13 @@ def test_no_finite_output_overflows(name: str, dtype: str, size: float | str) ->
         assert np.isfinite(total)
 
 
+def test_a_small_squared_error_keeps_its_digits() -> None:
+    """Expanded to a^2 - 2a + 1 it would be lost in rounding."""
+    z = np.array([[10.0, -10.0]], np.float32)
+    loss = nn.LOSSES["mean_squared_error"]().forward(z, np.array([0]), np.empty_like(z))
+    assert loss == pytest.approx(scipy.special.expit(-10.0) ** 2, rel=2e-3)
+
+
 def test_a_confident_mistake_costs_its_full_margin_in_float32() -> None:
     """log(1e-15) guards, as other code has them, would stop at 34."""
     z, a = np.array([[0, 1000]], np.float32), np.empty((1, 2), np.float32)

@@ -1,7 +1,9 @@
 """The network: one example by hand, its gradient against differences, its memory, its checks."""
 
+import copy
 import itertools
 import math
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -10,11 +12,11 @@ import pytest
 import nnscratch as nn
 from nnscratch.model import CHUNK
 
-rng = np.random.default_rng(9)
 
-
-def example(n: int, pixels: int = 6, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    return rng.normal(size=(n, pixels)), rng.integers(0, classes, n)
+def example(n: int, draw: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """n rows for a network of 6 inputs and 4 outputs; each draw is another one."""
+    rng = np.random.default_rng([9, n, draw])
+    return rng.normal(size=(n, 6)), rng.integers(0, 4, n)
 
 
 def test_one_example_worked_out_by_hand() -> None:
@@ -53,7 +55,7 @@ def directional_error(model: nn.MLP, x: np.ndarray, y: np.ndarray, directions: i
     """
     model.loss_and_grad(x, y)
     gradient, w = model.dw.copy(), model.w.copy()
-    errors = []
+    rng, errors = np.random.default_rng(4), []
     for _ in range(directions):
         d = rng.normal(size=len(w))
         d /= np.linalg.norm(d)
@@ -78,8 +80,10 @@ def test_the_gradient_is_that_of_the_loss(activation: str, loss: str, bias: bool
     model.w *= 10  # away from the linear middle of the activations
     x, y = example(9)
     # a corner like relu's must not lie between the two points of a difference: draw until none does
+    draw = 0
     while min(np.abs(layer.z).min() for layer in hidden(model, x)) < 2e-2:
-        x, y = example(9)
+        draw += 1
+        x, y = example(9, draw)
     assert directional_error(model, x, y, directions=5) < 1e-7
 
 
@@ -137,7 +141,7 @@ def test_layers_read_the_vector_at_every_pass_and_copy_nothing() -> None:
 def test_a_batch_in_chunks_has_the_gradient_of_the_whole(dtype: str) -> None:
     x, y = example(2 * CHUNK + 100)
     model = nn.MLP([6, 5, 4], dtype=dtype)
-    model.loss_and_grad(x[:CHUNK], y[:CHUNK])  # leaves something behind in dw
+    model.loss_and_grad(x, y)  # leaves something behind
     loss = model.loss_and_grad(x, y)
     gradient = model.dw.astype(float)
     parts = [slice(k, k + 50) for k in range(0, len(x), 50)]
@@ -207,6 +211,81 @@ def test_a_network_without_hidden_layer_is_softmax_regression() -> None:
     np.testing.assert_allclose(model.parameters[0].dw, expected, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "copy", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+)
+def test_a_copy_is_a_network_of_its_own_that_learns(copy) -> None:
+    model = nn.MLP([6, 5, 4], "tanh", "he_normal", "mean_squared_error", 3, dtype="float64")
+    x, y = example(50)
+    model.loss_and_grad(x, y)
+    model.w += 0.25
+    other = copy(model)
+    assert (other.w == model.w).all()
+    assert (other.dw == model.dw).all()
+    assert repr(other) == repr(model) == "<MLP 6-5-4 tanh, mean_squared_error, 59 weights, float64>"
+    assert not np.shares_memory(other.w, model.w)
+    assert all(np.shares_memory(parameter.w, other.w) for parameter in other.parameters)
+    before = model.evaluate(x, y).loss
+    for _ in range(20):
+        other.loss_and_grad(x, y)
+        other.w -= 0.5 * other.dw
+    assert other.evaluate(x, y).loss < 0.98 * before
+    assert model.evaluate(x, y).loss == before
+
+
+def test_assigning_weights_copies_them_into_the_network() -> None:
+    model, x = nn.MLP([6, 5, 4]), example(5)[0]
+    saved, answers = model.w.copy(), model.predict_proba(x)
+    model.w += 1
+    assert (model.predict_proba(x) != answers).any()
+    model.w = saved
+    assert (model.predict_proba(x) == answers).all()
+    model.dw = 0
+    assert (model.parameters[0].dw == 0).all()
+
+
+def test_an_activation_that_does_not_fill_its_argument_is_found_at_once() -> None:
+    class Returning(nn.Activation):
+        def forward(self, z, a):
+            return np.tanh(z)
+
+        def backward(self, da, z, a, dz):
+            dz[...] = da
+
+    class Rebinding(nn.Activation):
+        def forward(self, z, a):
+            a[...] = z
+
+        def backward(self, da, z, a, dz):
+            dz = da  # noqa: F841
+
+    for part, name in ((Returning(), "returning.forward"), (Rebinding(), "rebinding.backward")):
+        with pytest.raises(nn.UsageError, match=f"{name} does not fill its last argument"):
+            nn.MLP([6, 5, 4], part)
+
+
+def test_lists_are_taken_for_arrays() -> None:
+    model = nn.MLP([2, 3, 2], dtype="float64")
+    assert model.loss_and_grad([[0.5, 1.0]], [1]) > 0
+    assert model.predict([[0.5, 1.0]]).shape == (1,)
+    assert model.predict_proba([[0.5, 1.0]]).shape == (1, 2)
+
+
+def test_the_answer_is_the_class_with_the_largest_output_also_where_sigmoids_saturate() -> None:
+    """sigmoid(18), sigmoid(20) and sigmoid(30) are the same number in float32."""
+    model = nn.MLP([3, 3], init="zeros", loss="sigmoid_cross_entropy")
+    model.parameters[0].w[...] = np.eye(3)
+    x = np.array([[18, 20, 30]], np.float32)
+    assert model.predict(x).tolist() == [2]
+    assert model.evaluate(x, np.array([2])).accuracy == 1
+
+
+@pytest.mark.parametrize("number", [1e300, np.nan, -np.inf])
+def test_a_float64_that_float32_cannot_hold_is_refused_without_a_warning(number: float) -> None:
+    with pytest.raises(nn.UsageError, match="not finite in float32"):
+        nn.MLP([6, 4]).predict(np.full((1, 6), number))
+
+
 def test_parts_are_taken_by_name_and_as_records() -> None:
     leaky = nn.ACTIVATIONS["leaky_relu"](slope=0.25)
     assert nn.MLP([6, 5, 4], activation=leaky).activation is leaky
@@ -217,8 +296,17 @@ def test_parts_are_taken_by_name_and_as_records() -> None:
     ("make", "what"),
     [
         (lambda: nn.MLP([784]), "sizes must be two or more"),
-        (lambda: nn.MLP([784, 0, 10]), "sizes must be two or more"),
+        (lambda: nn.MLP(784), "sizes must be two or more"),
+        (lambda: nn.MLP("784"), "sizes must be two or more"),
+        (lambda: nn.MLP([784, 0, 10]), "a layer must be a whole number in [1, inf), got 0"),
+        (lambda: nn.MLP([784, 2.5, 10]), "a layer must be a whole number"),
+        (lambda: nn.MLP([784, 10**12, 10]), "GB of memory"),
         (lambda: nn.MLP([4, 2], dtype="float16"), "dtype is 'float16'"),
+        (lambda: nn.MLP([4, 2], seed=-1), "seed must be a whole number in [0, inf), got -1"),
+        (lambda: nn.MLP([4, 2], activation=None), "None is no activation"),
+        (lambda: nn.MLP([4, 2], activation=np.tanh), "is no activation"),
+        (lambda: nn.MLP([4, 2], init=nn.INITIALIZERS["zeros"]), "is no initializer"),
+        (lambda: nn.MLP([4, 2], loss=nn.ACTIVATIONS["relu"]()), "ReLU() is no loss"),
         (lambda: nn.MLP([4, 2], activation="sigmiod"), "unknown activation 'sigmiod'"),
         (lambda: nn.MLP([4, 2], init="he"), "unknown initializer 'he'"),
         (lambda: nn.MLP([4, 2], loss="mse"), "unknown loss 'mse'"),
@@ -242,9 +330,10 @@ X, Y = example(5)
         (X[:, :5], Y, "x has shape (5, 5), but the network reads (n, 6)"),
         (X.reshape(5, 2, 3), Y, "x has shape (5, 2, 3)"),
         (X.astype(np.uint8), Y, "x holds uint8, not floats"),
-        (X, Y + 4, "labels are int64 from"),
-        (X, Y - 9, "labels are int64 from"),
-        (X, Y.astype(float), "labels are float64"),
+        (X, Y + 4, "labels go from"),
+        (X, Y - 9, "labels go from -9 to"),
+        (X, Y.astype(float), "labels are float64, not whole numbers"),
+        (X, Y.astype(str), "not whole numbers"),
         (X, np.eye(4)[Y], "labels have shape (5, 4)"),
     ],
 )

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import math
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -186,6 +186,7 @@ def test_cutting_an_array_in_two_changes_nothing(name: str) -> None:
         (np.ones((3, 1)), np.ones(3), "dw is float64[3]"),
         (np.ones(3), np.ones(3, np.float32), "dw is float32[3]"),
         (np.ones(3, int), np.ones(3, int), "w is int64"),
+        (np.ones(3, np.float16), np.ones(3, np.float16), "w is float16"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(name: str, w, dw, reason: str) -> None:
@@ -193,6 +194,20 @@ def test_arrays_that_do_not_fit_are_refused_by_name(name: str, w, dw, reason: st
         nn.OPTIMIZERS[name]().update(w, dw, {})
     assert reason in error.value.what
     assert name in error.value.what
+
+
+@EVERY
+def test_weights_that_cannot_be_written_are_refused(name: str) -> None:
+    w = np.ones(3)
+    w.flags.writeable = False
+    with pytest.raises(nn.UsageError, match="w is read-only"):
+        nn.OPTIMIZERS[name]().update(w, np.ones(3), {})
+
+
+def test_two_columns_of_one_matrix_may_be_weights_and_gradient() -> None:
+    matrix = np.ones((3, 2))
+    nn.OPTIMIZERS["sgd"](lr=0.5).update(matrix[:, 0], matrix[:, 1], {})
+    assert matrix.tolist() == [[0.5, 1.0]] * 3
 
 
 @EVERY
@@ -264,8 +279,10 @@ def test_an_optimizer_without_a_rate_cannot_be_scheduled(toy: nn.Split) -> None:
     records = nn.fit(
         nn.MLP([12, 3]), Plain(), nn.batch(toy), 2, schedule=nn.SCHEDULES["cosine"](warmup=1)
     )
-    with pytest.raises(nn.UsageError, match="plain has no field lr"):
+    with pytest.raises(nn.UsageError, match="plain has no lr that a schedule could change"):
         next(records)
+    with pytest.raises(nn.UsageError, match="plain has no field lr"):
+        Plain().with_lr(0.1)
 
 
 def test_a_class_without_update_is_no_optimizer() -> None:
@@ -274,6 +291,35 @@ def test_a_class_without_update_is_no_optimizer() -> None:
 
     with pytest.raises(TypeError, match="update"):
         Idle()
+
+
+@pytest.mark.parametrize("mistake", ["rebinds", "returns nothing", "returns another array"])
+def test_an_update_that_does_not_move_w_itself_is_found_at_once(mistake: str, toy) -> None:
+    class Mistaken(nn.Optimizer):
+        def update(self, w, dw, state):
+            if mistake == "returns another array":
+                return w - 0.1 * dw
+            if mistake == "rebinds":
+                w = w - 0.1 * dw
+                return w
+            w -= 0.1 * dw
+
+    with pytest.raises(nn.UsageError) as error:
+        next(nn.fit(nn.MLP([12, 3]), Mistaken(), nn.batch(toy), 1))
+    assert "mistaken: update did not return the w that it was given" in error.value.what
+    assert "w -= step" in error.value.fix
+
+
+def test_the_name_t_is_taken() -> None:
+    @dataclass(frozen=True)
+    class Clash(nn.Elementwise):
+        @staticmethod
+        def rule(w, dw, t):
+            t = t + dw
+            return w, t
+
+    with pytest.raises(nn.UsageError, match="a slot is called t"):
+        Clash().update(np.ones(3), np.ones(3), {})
 
 
 def test_an_elementwise_optimizer_is_its_fields_and_its_formula() -> None:
@@ -525,48 +571,59 @@ def test_keras_decay_becomes_the_schedule() -> None:
 def test_an_argument_that_keras_does_not_have_is_refused() -> None:
     with pytest.raises(nn.UsageError, match="no argument beta1"):
         nn.FROM_KERAS["Adam"](beta1=0.9)
+    with pytest.raises(nn.UsageError, match="one argument"):
+        nn.FROM_KERAS["Adam"](lr=0.1, learning_rate=0.2)
+    with pytest.raises(nn.UsageError, match="rho must be a number"):
+        nn.FROM_KERAS["RMSprop"](rho=None)  # None means something for epsilon only
 
 
-def keras_rule(name: str, p, g, s: dict, t: int, lr, epsilon=1e-7) -> np.ndarray:
-    """Keras 2.2's own update, in its own letters; t counts from 1."""
+def keras_rule(name: str, a: dict, p, g, s: dict, t: int) -> np.ndarray:
+    """Keras 2.2's own updates, in its own letters; t counts from 1, a holds the arguments."""
+    lr, epsilon = a["lr"] / (1 + a["decay"] * (t - 1)), 1e-7
+    if name == "SGD":
+        s["v"] = a["momentum"] * s.get("v", 0) - lr * g
+        return p + a["momentum"] * s["v"] - lr * g if a["nesterov"] else p + s["v"]
     if name == "RMSprop":
-        s["a"] = 0.9 * s.get("a", 0) + 0.1 * g**2
+        s["a"] = a["rho"] * s.get("a", 0) + (1 - a["rho"]) * g**2
         return p - lr * g / (np.sqrt(s["a"]) + epsilon)
     if name == "Adagrad":
         s["a"] = s.get("a", 0) + g**2
         return p - lr * g / (np.sqrt(s["a"]) + epsilon)
     if name == "Adadelta":
-        s["a"] = 0.95 * s.get("a", 0) + 0.05 * g**2
+        s["a"] = a["rho"] * s.get("a", 0) + (1 - a["rho"]) * g**2
         update = g * np.sqrt(s.get("d", 0) + epsilon) / np.sqrt(s["a"] + epsilon)
-        s["d"] = 0.95 * s.get("d", 0) + 0.05 * update**2
+        s["d"] = a["rho"] * s.get("d", 0) + (1 - a["rho"]) * update**2
         return p - lr * update
-    if name in ("Adam", "AMSGrad"):
-        s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
-        s["v"] = 0.999 * s.get("v", 0) + 0.001 * g**2
-        s["vhat"] = np.maximum(s.get("vhat", 0), s["v"])
-        lr_t = lr * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        root = np.sqrt(s["vhat"] if name == "AMSGrad" else s["v"])
-        # Keras adds epsilon before the correction, we after it: the same with this one
-        return p - lr_t * s["m"] / (root + epsilon * np.sqrt(1 - 0.999**t))
-    raise KeyError(name)
+    s["m"] = a["beta_1"] * s.get("m", 0) + (1 - a["beta_1"]) * g
+    s["v"] = a["beta_2"] * s.get("v", 0) + (1 - a["beta_2"]) * g**2
+    s["vhat"] = np.maximum(s.get("vhat", 0), s["v"])
+    lr_t = lr * np.sqrt(1 - a["beta_2"] ** t) / (1 - a["beta_1"] ** t)
+    return p - lr_t * s["m"] / (np.sqrt(s["vhat" if a["amsgrad"] else "v"]) + epsilon)
 
 
 @pytest.mark.parametrize(
     ("keras", "arguments"),
     [
+        ("SGD", {}),
+        ("SGD", {"momentum": 0.9}),
+        ("SGD", {"momentum": 0.9, "nesterov": True}),
+        ("SGD", {"nesterov": True}),
         ("RMSprop", {}),
         ("Adagrad", {}),
         ("Adadelta", {}),
         ("Adam", {}),
-        ("AMSGrad", {"amsgrad": True}),
+        ("Adam", {"amsgrad": True}),
     ],
 )
 def test_what_keras_names_compute_is_what_keras_computes(keras: str, arguments: dict) -> None:
-    entry = nn.FROM_KERAS["Adam" if keras == "AMSGrad" else keras]
+    entry = nn.FROM_KERAS[keras]
     optimizer, schedule = entry(decay=0.02, **arguments)
+    given = {**entry.defaults, "decay": 0.02, **arguments}
     w, p, state, s = start(), start(), {}, {}
-    for t in range(50):
-        rate = optimizer.lr * schedule.factor(t, 50, 10)
-        optimizer.with_lr(rate).update(w, uneven_gradient(t, w), state)
-        p = keras_rule(keras, p, uneven_gradient(t, p), s, t + 1, optimizer.lr / (1 + 0.02 * t))
+    for t in range(1, 51):
+        step = optimizer.with_lr(optimizer.lr * schedule.factor(t - 1, 50, 10))
+        if keras == "Adam":  # the one difference: Keras adds epsilon before the correction
+            step = replace(step, eps=1e-7 / math.sqrt(1 - 0.999**t))
+        step.update(w, uneven_gradient(t, w), state)
+        p = keras_rule(keras, given, p, uneven_gradient(t, p), s, t)
         np.testing.assert_allclose(w, p, rtol=1e-9, atol=1e-12)

@@ -43,6 +43,11 @@ def test_warm_up_rises_in_equal_steps_and_then_the_schedule_begins(name: str) ->
     assert schedule.factor(500, TOTAL, PER_EPOCH) == bare.factor(300, TOTAL - 200, PER_EPOCH)
 
 
+def test_many_drops_never_make_the_rate_zero() -> None:
+    schedule = nn.SCHEDULES["step"](every=1, drop=1e-200)
+    assert nn.OPTIMIZERS["sgd"]().with_lr(1e-3 * schedule.factor(1199, TOTAL, PER_EPOCH)).lr > 0
+
+
 def test_keras_trap_of_precedence_is_not_here() -> None:
     """1 / 1 + decay * n, without the brackets, grows for ever."""
     assert factor("inverse_time", 1199, decay=1.0) == pytest.approx(1 / 1200)

@@ -1,17 +1,21 @@
 """The train command: what it leaves behind, what it prints, and how it refuses."""
 
 import json
+import math
 import os
 import re
+import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch import train
+from nnscratch import runs, train
 from nnscratch.command_line import run
 from nnscratch.hyper import hypers
 from nnscratch.settings import PRESETS, parse
@@ -70,6 +74,50 @@ def test_a_run_leaves_its_folder_complete(capsys) -> None:
     assert "here" in capsys.readouterr().out
 
 
+def test_every_flag_reaches_the_network_that_is_trained(capsys) -> None:
+    """The weights of the command, bit for bit, made from the same parts by hand."""
+    flags = [
+        *("--dataset", "digits", "--seed", "5", "--limit", "400", "--val-size", "100"),
+        *("--hidden", "30,20", "--dtype", "float64", "--raw-pixels", "--no-bias"),
+        *("--activation", "elu", "--alpha", "0.5", "--init", "normal", "--std", "0.02"),
+        *("--loss", "sigmoid_cross_entropy", "--loader", "mini_batch", "--batch-size", "50"),
+        *("--opt", "rmsprop", "--lr", "0.001", "--rho", "0.8", "--weight-decay", "0.01"),
+        *("--schedule", "step", "--every", "1", "--drop", "0.5", "--warmup", "3"),
+        *("--epochs", "3", "--out", "run", "--json", "--quiet"),
+    ]
+    assert command(*flags) == 0
+    result = json.loads(capsys.readouterr().out)
+
+    data = nn.load_dataset(
+        "digits", seed=5, val_size=100, limit=400, raw_pixels=True, dtype="float64"
+    )
+    model = nn.MLP(
+        [784, 30, 20, 10],
+        nn.ACTIVATIONS["elu"](alpha=0.5),
+        nn.INITIALIZERS["normal"](std=0.02),
+        "sigmoid_cross_entropy",
+        seed=5,
+        bias=False,
+        dtype="float64",
+    )
+    optimizer = nn.OPTIMIZERS["rmsprop"](lr=0.001, rho=0.8, weight_decay=0.01)
+    schedule = nn.SCHEDULES["step"](every=1, drop=0.5, warmup=3)
+    loader = nn.mini_batch(data.train, 50, seed=5)
+    *_, last = nn.fit(model, optimizer, loader, 3, schedule=schedule, val=data.val)
+
+    with np.load("run/model.npz") as file:
+        for parameter in model.parameters:
+            assert (file[parameter.name] == parameter.w).all(), parameter.name
+    test = model.evaluate(data.test.x, data.test.labels)
+    assert (result["test_loss"], result["test_accuracy"]) == (test.loss, test.accuracy)
+    assert (result["val_loss"], result["train_loss"]) == (last.val_loss, last.train_loss)
+    history = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in history] == [8, 16, 24]
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["schedule"] == {"name": "step", "warmup": 3, "every": 1, "drop": 0.5}
+    assert (config["batch_size"], config["out"], config["hidden"]) == (50, "run", [30, 20])
+
+
 def test_the_saved_network_is_the_trained_one_and_needs_no_pickle(capsys) -> None:
     assert (
         command(*QUICK, "--opt", "nesterov_lookahead", "--lr", "0.1", "--out", "a", "--json") == 0
@@ -80,7 +128,7 @@ def test_the_saved_network_is_the_trained_one_and_needs_no_pickle(capsys) -> Non
     about = json.loads(arrays.pop("description").tobytes())
     assert list(arrays) == ["W1", "b1", "W2", "b2"]
     assert about["format"] == 1
-    assert about["pixel_unit"] == 255
+    assert (about["pixel_unit"], about["dataset"]) == (255, "digits")
     model = nn.MLP(about["sizes"], about["activation"]["name"], loss=about["loss"]["name"])
     for parameter in model.parameters:
         parameter.w[...] = arrays[parameter.name]
@@ -129,21 +177,33 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch_and_no_bar(capsys) ->
     assert re.search(r"test accuracy \d+\.\d\d % on digits \(95 % interval", out)
 
 
-def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch) -> None:
+def test_on_a_terminal_there_is_also_a_bar_that_leaves_nothing_behind(capsys, monkeypatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert command(*QUICK) == 0
+    assert command(*QUICK, "--out", "a") == 0
     out, err = capsys.readouterr()
-    assert "20/20" in err  # 2 epochs of 10 updates
-    assert "loss" in err
-    assert "epoch 1/2" not in out
+    assert "0/20 [" in err  # 2 epochs of 10 updates
+    assert err.split("\r")[-2].strip() == ""
+    assert len(re.findall(r"^epoch \d/2  loss \d", out, re.MULTILINE)) == 2
+    history = [json.loads(line) for line in Path("a/history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in history] == [1, 2]
 
 
-def test_one_command_twice_gives_the_same_weights_in_two_folders(capsys) -> None:
-    for _ in range(2):  # both within one second, as a rule
+def test_runs_of_one_second_get_a_folder_each_and_the_same_weights(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(runs.time, "strftime", lambda _: "20260101-000000")
+    for _ in range(3):
         assert command(*QUICK, "--seed", "5") == 0
-    first, second = Path("runs").iterdir()
-    assert (first / "model.npz").read_bytes() == (second / "model.npz").read_bytes()
+    folders = sorted(path.name for path in Path("runs").iterdir())
+    first = "20260101-000000-adam-s5"
+    assert folders == [first, f"{first}-2", f"{first}-3"]
+    models = {(Path("runs") / folder / "model.npz").read_bytes() for folder in folders}
+    assert len(models) == 1
     capsys.readouterr()
+
+
+def test_many_processes_at_once_never_share_a_folder() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: runs.RunFolder.create(None, "adam", 0).path, range(64)))
+    assert len(set(folders)) == 64
 
 
 @pytest.mark.parametrize("loader", nn.LOADERS)
@@ -203,7 +263,7 @@ def test_digits_in_place_of_mnist_are_announced_on_stderr_and_written_everywhere
     argv = ["--hidden", "20", "--epochs", "1", "--json", "--out", "a"]
     program = [sys.executable, "-m", "nnscratch.train", *argv]
     done = subprocess.run(program, capture_output=True, text=True, env=env, check=True)
-    assert "nnscratch: warning: MNIST is not on this machine" in done.stderr
+    assert "nnscratch: warning: MNIST is not in" in done.stderr
     assert "digits set, which is not MNIST" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["dataset"] == "digits"
     assert json.loads(Path("a/config.json").read_text())["dataset"] == "digits"
@@ -259,7 +319,7 @@ def test_names_may_be_written_in_any_case_and_are_kept_in_ours() -> None:
 def test_the_default_is_adam_on_the_lectures_network_for_ten_epochs() -> None:
     settings = parse([])
     assert settings.opt == nn.OPTIMIZERS["adam"]()
-    assert (settings.epochs, settings.hidden, settings.batch_size) == (10, (1000,), 128)
+    assert (settings.epochs, settings.hidden, settings.loader) == (10, (1000,), "mini_batch")
     assert settings.activation == nn.ACTIVATIONS["sigmoid"]()
 
 
@@ -276,7 +336,7 @@ def test_a_flag_overrules_the_preset_and_its_rate_belongs_to_its_own_optimizer()
     settings = parse(["--preset", "lecture", "--epochs", "3", "--lr", "0.01", "--bias"])
     assert (settings.epochs, settings.opt.lr, settings.bias) == (3, 0.01, True)
     assert parse(["--preset", "lecture", "--opt", "adam"]).opt == nn.OPTIMIZERS["adam"]()
-    assert parse(["--preset", "lecture", "--loader", "mini_batch"]).batch_size == 128
+    assert parse(["--preset", "lecture", "--loader", "mini_batch", "--batch-size", "9"])
 
 
 def test_every_preset_can_be_parsed() -> None:
@@ -306,6 +366,9 @@ def test_every_preset_can_be_parsed() -> None:
             "--opt mom",
         ),
         (["--decay", "1e-4"], "constant has no --decay", "--schedule inverse_time"),
+        (["--batch_size", "64"], "unknown flag --batch_size", "did you mean --batch-size?"),
+        (["--weight_decay", "0"], "unknown flag --weight_decay", "did you mean --weight-decay?"),
+        (["--no-bias", "--bias"], "--bias is given twice", "keep one"),
         (["--slope", "0.1"], "sigmoid has no --slope; it has no flags", "--activation leaky_relu"),
         (["--loader", "batch", "--batch-size", "5"], "batch has no --batch-size", "mini_batch"),
         (["--ep", "3"], "unknown flag --ep", "see python -m nnscratch.train --help"),
@@ -325,6 +388,8 @@ def test_every_preset_can_be_parsed() -> None:
         (["--lr", "0x1"], "got '0x1'", "--help"),
         (["--beta1", "1.0"], "--beta1: must be a number in [0, 1), got '1.0'", "--help"),
         (["--epochs", "0"], "--epochs: must be a whole number in [1, inf), got '0'", "--help"),
+        (["--epochs", "1" * 400], "--epochs: must be a whole number in [1, inf)", "--help"),
+        (["--hidden", "1" + "0" * 12], "GB of memory", "fewer units"),
         (["--epochs", "1.5"], "--epochs: must be a whole number", "--help"),
         (["--epochs", "1e3"], "got '1e3'; write 1000", "--help"),
         (["--epochs", "1_0"], "got '1_0'; write 10", "--help"),
@@ -350,6 +415,7 @@ def test_a_wrong_argument_costs_one_line_of_error_and_one_of_cure(argv, what, fi
     code, told, cure = failure(capsys, *argv)
     assert code == 2
     assert what in told
+    assert told.endswith(what) or "write" not in told or "write" in what  # no absurd hints
     assert fix in cure
     assert not any(Path().iterdir())
 
@@ -412,10 +478,14 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(capsys) -> None:
     assert [path.name for path in Path("used").iterdir()] == ["thesis.tex"]
 
 
-def test_a_diverging_run_ends_with_exit_code_5_and_without_a_model(capsys) -> None:
-    argv = ["--opt", "sgd", "--lr", "1e38", "--activation", "relu", "--out", "a"]
-    assert command(*QUICK, *argv) == 5
+@pytest.mark.parametrize("more", [["--lr", "1e38"], ["--lr", "1e30", "--loader", "batch"]])
+@pytest.mark.parametrize("val", [[], ["--val-size", "0"]])
+def test_a_diverging_run_ends_with_exit_code_5_and_without_a_model(more, val, capsys) -> None:
+    """Also when it is the very last update that goes too far."""
+    argv = ["--dataset", "digits", "--hidden", "20", "--epochs", "1", "--out", "a"]
+    assert command(*argv, "--opt", "sgd", "--activation", "relu", *more, *val) == 5
     err = capsys.readouterr().err
+    assert len(err.splitlines()) == 2
     assert "training diverged" in err
     assert "fix: lower the learning rate of sgd" in err
     assert not Path("a/model.npz").exists()
@@ -460,6 +530,63 @@ def test_a_reader_who_leaves_ends_the_run_quietly() -> None:
     assert done.returncode == 141
     assert done.stderr == ""
     assert done.stdout.startswith("digits: 1,250 images")
+
+
+def test_a_stream_that_is_closed_or_knows_no_umlaut_is_no_error(tmp_path) -> None:
+    argv = [sys.executable, "-m", "nnscratch.train", *QUICK]
+    closed = f"{shlex.join(argv)} --out a >&-"
+    assert subprocess.run(["bash", "-c", closed], capture_output=True, check=False).returncode == 0
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run([*argv, "--out", "ü"], capture_output=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_number_below_zero_is_a_value_and_no_flag() -> None:
+    for text in ("-1e-3", "-0.5", "-.5", "-2"):
+        assert parse(["--init", "constant", "--value", text]).init.value == float(text)
+
+
+def test_a_tilde_in_out_means_home(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command(*QUICK, "--quiet", "--out=~/mine") == 0
+    assert (tmp_path / "mine" / "model.npz").exists()
+
+
+def test_a_small_training_set_makes_a_small_batch_and_the_whole_network(capsys) -> None:
+    argv = ["--dataset", "digits", "--limit", "5", "--hidden", "8", "--epochs", "1", "--out", "a"]
+    assert command(*argv) == 0
+    assert "784-8-10 sigmoid" in capsys.readouterr().out
+    assert json.loads(Path("a/config.json").read_text())["batch_size"] == 5
+
+
+def test_help_shows_what_a_preset_stands_for(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "lecture is --opt sgd --lr 0.06 --loss sigmoid_cross_entropy --init lecture" in text
+    assert "--no-bias --loader batch --epochs 100 --val-size 0 --raw-pixels" in text
+
+
+def test_the_interval_beside_the_test_accuracy_is_wilsons() -> None:
+    """97.45 % of 10,000, from the published formula: (p + z^2/2n -+ z sqrt(...)) / (1 + z^2/n)."""
+    n, p, z = 10_000, 0.9745, 1.959963984540054
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    data = SimpleNamespace(test=range(n), train=range(5), name="mnist")
+    text = train.accuracy(nn.Evaluation(0.1, p), data)
+    assert f"97.45 % on mnist (95 % interval {low:.2f} to {high:.2f} %, 10,000 images)" in text
+
+
+def test_numpys_blas_is_named_first(monkeypatch) -> None:
+    from nnscratch import environment
+
+    libraries = [
+        {"user_api": "openmp", "filepath": "/x/sklearn.libs/libgomp.so"},
+        {"user_api": "blas", "filepath": "/x/scipy.libs/libopenblas.so", "version": "1"},
+        {"user_api": "blas", "filepath": "/x/numpy.libs/libopenblas.so", "version": "2"},
+    ]
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: libraries)
+    assert [library["version"] for library in environment.blas()] == ["2", "1"]
 
 
 def test_an_unknown_error_keeps_its_traceback(monkeypatch) -> None:

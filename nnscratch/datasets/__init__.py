@@ -7,11 +7,14 @@ from pathlib import Path
 
 from ..arrays import Bytes
 from ..errors import UsageError
-from ..hyper import known_name
+from ..hyper import Interval, checked, known_name
 from . import digits, mnist
 from .split import Pixels, Split, stratified
 
 __all__ = ["DATASETS", "Dataset", "DatasetWarning", "Pixels", "Split", "load_dataset"]
+
+
+WHERE = "--data-dir or NNSCRATCH_DATA name a folder with the four files of MNIST"
 
 
 class DatasetWarning(UserWarning):
@@ -23,6 +26,7 @@ class Dataset:
     """A data set in three read-only splits, under its true name: "mnist" or "digits"."""
 
     name: str
+    classes: int
     train: Split
     val: Split
     test: Split
@@ -59,19 +63,18 @@ def load_dataset(
     train = Split(images.reshape(len(images), -1), labels, unit, dtype)
     test = Split(test_images.reshape(len(test_images), -1), test_labels, unit, dtype)
     kept, set_aside = stratified(labels, len(train) // 6 if val_size is None else val_size, seed)
-    if limit is not None and not 1 <= limit <= len(kept):
-        raise UsageError(
-            f"limit must be a whole number in [1, {len(kept)}], got {limit}",
-            f"{len(kept)} training images are left after {len(set_aside)} for validation",
-        )
-    return Dataset(name, train[kept[:limit]], train[set_aside], test)
+    if limit is not None:
+        fix = f"{len(kept)} training images are left after {len(set_aside)} for validation"
+        limit = checked("limit", limit, int, Interval(f"[1, {len(kept)}]"), fix)
+    classes = int(labels.max()) + 1
+    return Dataset(name, classes, train[kept[:limit]], train[set_aside], test)
 
 
 def _auto(data_dir: str | Path | None) -> tuple[str, list[Bytes]]:
     try:
         return _mnist(data_dir)
     except mnist.Unavailable as error:
-        message = f"{error.what}: using the small digits set, which is not MNIST"
+        message = f"{error.what}: using the small digits set, which is not MNIST ({WHERE})"
         warnings.warn(message, DatasetWarning, stacklevel=3)
         return _digits(None)
 

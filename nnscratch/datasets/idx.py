@@ -94,7 +94,8 @@ class IdxFile:
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged ({error})", self._fix(path)) from None
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror})", self._fix(path)) from None
+            fix = f"make {path} readable"
+            raise DataError(f"{path} cannot be read ({error.strerror})", fix) from None
 
     def _describe(self, content: bytes) -> str:
         """What a file with a wrong beginning seems to be."""
@@ -112,4 +113,4 @@ class IdxFile:
         return f"this is not an idx file, {expected}"
 
     def _fix(self, path: Path) -> str:
-        return f"replace it by the published {self.name} or {self.name}.gz; or delete {path.parent}"
+        return f"replace {path} by the published {self.name} or {self.name}.gz"

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 from ..arrays import Bytes
@@ -60,17 +61,25 @@ def load(data_dir: str | Path | None = None) -> list[Bytes]:
     need be. Raises DataError for files that are missing, damaged, or not MNIST.
     """
     if given := data_dir or os.environ.get("NNSCRATCH_DATA"):
-        return read(Path(given), FILES)
+        return read(Path(given).expanduser(), FILES)
     if any(file.find(LOCAL) for file in FILES):
         return read(LOCAL, FILES)
-    cache = user_cache() / "mnist"
+    try:
+        cache = user_cache() / "mnist"
+    except OSError as error:
+        raise Unavailable(str(error.strerror)) from None
     if not all(file.find(cache) for file in FILES):
         download(cache, FILES, MIRRORS)
-    return read(cache, FILES)
+    try:
+        return read(cache, FILES)
+    except DataError as error:
+        raise DataError(error.what, f"delete {cache}, which is then downloaded anew") from None
 
 
 def read(folder: Path, files: Sequence[IdxFile]) -> list[Bytes]:
     """The arrays of those files in that folder; DataError names every file that is missing."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder", where_to_put(files, folder))
     paths = [file.find(folder) for file in files]
     missing = [file.name for file, path in zip(files, paths, strict=True) if path is None]
     if missing:
@@ -89,7 +98,7 @@ class Unavailable(DataError):
     def __init__(self, reason: str) -> None:
         place = where_to_put(FILES, LOCAL)
         super().__init__(
-            f"MNIST is not on this machine, and {reason}",
+            f"MNIST is not in {LOCAL.absolute()} nor in the user's cache, and {reason}",
             f"{place}, or name their folder with --data-dir or $NNSCRATCH_DATA",
         )
 
@@ -129,7 +138,7 @@ def _fetch(file: IdxFile, mirrors: Sequence[str], folder: Path) -> Path:
         except DataError as error:
             path.unlink()
             reasons.append(error.what.replace(str(path), mirror + path.name))
-        except OSError as error:  # urllib's errors are among them
+        except (OSError, HTTPException) as error:  # urllib's errors are OSErrors
             reasons.append(f"{mirror + path.name}: {error}")
     raise Unavailable(f"no download of it succeeded: {'; '.join(reasons)}")
 
@@ -146,8 +155,8 @@ def _answering(mirrors: Sequence[str], file: IdxFile) -> list[str]:
         try:
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
                 answers.append(mirror)
-        except (OSError, ValueError):
-            pass  # no answer; urllib's errors are OSErrors, a garbled reply is a ValueError
+        except (OSError, HTTPException):
+            pass  # no answer, or none that makes sense
 
     threads = [threading.Thread(target=ask, args=(mirror,), daemon=True) for mirror in mirrors]
     for thread in threads:

@@ -4,39 +4,40 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .. import seeds
 from ..arrays import Array, Labels, RowBuffer
 from ..errors import UsageError
+from ..hyper import Interval, checked
 
 
 class Pixels:
-    """Images that look like a float matrix of shape (n, pixels), and are divided when sliced.
+    """Images that look like a float matrix of shape (n, pixels), and are divided when read.
 
         x = image / unit
 
-    So a batch of any size costs no more memory than the rows that are read at a time, and the
-    network reads them 1,024 at a time. numpy.asarray(x) gives the whole matrix. With a `buffer`,
-    a slice lies in it, and holds until the next slice is read.
+    So a batch of any size costs no more memory than the rows that are read at a time; the network
+    reads 1,024. Indexing gives new arrays, as does numpy.asarray(x) for the whole matrix; `read`
+    writes into memory that it is given.
     """
 
     def __init__(
         self,
         images: NDArray[Any],
         unit: float,
-        dtype: str,
+        dtype: DTypeLike,
         rows: NDArray[np.intp] | None = None,
         buffer: "PixelBuffer | None" = None,
     ) -> None:
         self.images = images
         self.unit = unit
         self.dtype = np.dtype(dtype)
-        self.rows = rows  # which images, in which order; None: all, as they lie
-        self.buffer = buffer
+        self.rows = np.arange(len(images)) if rows is None else rows  # which, in which order
+        self._buffer = buffer or PixelBuffer(images.shape[1], images.dtype, dtype)
 
     def __len__(self) -> int:
-        return len(self.images if self.rows is None else self.rows)
+        return len(self.rows)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -44,34 +45,33 @@ class Pixels:
         return len(self), self.images.shape[1]
 
     def __getitem__(self, key: Any) -> Array:
-        """The rows, as floats; slices, whole numbers and index arrays as in NumPy."""
-        if self.buffer is not None and isinstance(key, slice):
-            return self.buffer.read(self, key)
-        chosen = self.images[key] if self.rows is None else self.images[self.rows[key]]
-        divided: Array = np.divide(chosen, self.unit, dtype=self.dtype)
+        """Some rows as a new array; slices, whole numbers and index arrays as in NumPy."""
+        divided: Array = np.divide(self.images[self.rows[key]], self.unit, dtype=self.dtype)
         return divided
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        everything = np.arange(len(self))
-        return self[everything].astype(dtype or self.dtype, copy=False)
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def read(self, rows: slice) -> Array:
+        """Some rows, in memory that the next call overwrites: for one pass through a network."""
+        chosen = self.rows[rows]
+        gathered, divided = self._buffer.lend(len(chosen))
+        # mode="clip" lets NumPy write straight into out; all rows are in range anyway
+        np.take(self.images, chosen, axis=0, out=gathered, mode="clip")
+        np.divide(gathered, self.unit, out=divided, dtype=divided.dtype)
+        return divided
 
 
 class PixelBuffer:
-    """The memory in which a loader's batches take shape, one after another."""
+    """The memory in which batches take shape, one after another: bytes, and then floats."""
 
-    def __init__(self, pixels: int, images_dtype: np.dtype[Any], dtype: str) -> None:
-        self._gathered = RowBuffer(pixels, images_dtype)
-        self._divided = RowBuffer(pixels, dtype)
+    def __init__(self, pixels: int, images: DTypeLike, floats: DTypeLike) -> None:
+        self._gathered = RowBuffer(pixels, images)
+        self._divided = RowBuffer(pixels, floats)
 
-    def read(self, x: Pixels, key: slice) -> Array:
-        """The rows of x, gathered and divided here; overwritten by the next call."""
-        rows = np.arange(len(x))[key] if x.rows is None else x.rows[key]
-        gathered = self._gathered.rows(len(rows))
-        # mode="clip" lets NumPy write straight into out; all rows are in range anyway
-        np.take(x.images, rows, axis=0, out=gathered, mode="clip")
-        divided = self._divided.rows(len(gathered))
-        np.divide(gathered, x.unit, out=divided, dtype=divided.dtype)
-        return divided
+    def lend(self, n: int) -> tuple[NDArray[Any], Array]:
+        """Room for n images as they are stored, and for n as the network sees them."""
+        return self._gathered.rows(n), self._divided.rows(n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +106,19 @@ class Split:
                 f"labels of type {labels.dtype} are not class numbers",
                 "give whole numbers from 0 on, the class of each image",
             )
+        fix = "255 makes bytes numbers from 0 to 1, and 1 leaves them as they are"
+        checked("unit", self.unit, float, Interval("(0, inf)"), fix)
+        if np.dtype(self.dtype) not in (np.float32, np.float64):
+            raise UsageError(f"dtype is {self.dtype!r}", "choose float32 or float64")
         for name, array in [("images", images.view()), ("labels", labels.astype(np.intp))]:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"<Split of {len(self):,} images of {self.images.shape[1]} pixels>"
 
     @property
     def x(self) -> Pixels:
@@ -130,14 +137,12 @@ def stratified(labels: Labels, size: int, seed: int) -> tuple[NDArray[np.intp], 
     one of each class on both sides (but 0 is allowed).
     """
     everything = np.arange(len(labels))
-    if size == 0:
-        return everything, everything[:0]
     classes = len(np.unique(labels))
+    fix = f"choose 0, or a number from {classes} to {len(labels) - classes}"
+    if checked("val_size", size, int, Interval("[0, inf)"), fix) == 0:
+        return everything, everything[:0]
     if not classes <= size <= len(labels) - classes:
-        raise UsageError(
-            f"cannot set aside {size} of {len(labels)} images",
-            f"choose 0, or a number from {classes} to {len(labels) - classes}",
-        )
+        raise UsageError(f"cannot set aside {size} of {len(labels)} images", fix)
     from sklearn.model_selection import train_test_split  # takes 0.7 s to import
 
     generator = np.random.MT19937(seeds.stream(seed, seeds.SPLIT))

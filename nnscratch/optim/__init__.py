@@ -1,5 +1,7 @@
 """The optimizers, in order of increasing complexity. One source, usually one paper, a file."""
 
+from typing import Any
+
 from .adadelta import AdaDelta
 from .adagrad import AdaGrad
 from .adam import Adam, AdamUncorrected
@@ -12,7 +14,7 @@ from .sgd import SGD
 
 __all__ = ["OPTIMIZERS", "Elementwise", "Optimizer", "State"]
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
+OPTIMIZERS: dict[str, type[Any]] = {
     cls.name: cls
     for cls in (
         SGD,

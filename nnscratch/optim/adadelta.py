@@ -13,6 +13,7 @@ from .base import Elementwise
 class AdaDelta(Elementwise):
     """RMSProp whose step size is the root mean square of its own past steps.
 
+        dw <- dw + weight_decay w
         v <- rho v + (1 - rho) dw^2
         d <- sqrt(u + eps) / sqrt(v + eps) dw
         u <- rho u + (1 - rho) d^2

@@ -13,6 +13,7 @@ from .base import Elementwise
 class AdaGrad(Elementwise):
     """Divide each weight's step by the root of the sum of all its squared gradients.
 
+        dw <- dw + weight_decay w
         s <- s + dw^2
         w <- w - lr dw / (sqrt(s + eps_root) + eps)
 
@@ -20,8 +21,8 @@ class AdaGrad(Elementwise):
     gradient as 1 / sqrt(t), which still goes any distance.
     Shapes: s like w. Units: dw / sqrt(s) has none, so lr has the unit of w.
     Source: Duchi, Hazan and Singer, JMLR 12, 2011, section 1.1, the diagonal case.
-    Note: rule and defaults as in PyTorch. Keras and TensorFlow start s at 0.1 and put eps inside
-    the root (here: eps_root). The lecture's slide assigns s <- dw^2 where it means to accumulate.
+    Note: rule and defaults as in PyTorch. Keras 3 starts s at 0.1 and puts eps inside the root
+    (here: eps_root). The lecture's slide assigns s <- dw^2 where it means to accumulate.
     """
 
     lr: float = hyper(1e-2, "(0, inf)", "step size")

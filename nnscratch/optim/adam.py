@@ -13,6 +13,7 @@ from .base import Elementwise, State
 class Adam(Elementwise):
     """Momentum and RMSProp together, both corrected for their start at zero.
 
+        dw <- dw + weight_decay w
         m <- beta1 m + (1 - beta1) dw
         v <- beta2 v + (1 - beta2) dw^2
         m_hat = m / (1 - beta1^t)
@@ -67,6 +68,7 @@ class Adam(Elementwise):
 class AdamUncorrected(Elementwise):
     """Adam without bias correction.
 
+        dw <- dw + weight_decay w
         m <- beta1 m + (1 - beta1) dw
         v <- beta2 v + (1 - beta2) dw^2
         w <- w - lr m / (sqrt(v + eps_root) + eps)

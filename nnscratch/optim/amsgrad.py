@@ -11,8 +11,9 @@ from .base import Elementwise, State
 
 @dataclass(frozen=True)
 class AMSGrad(Elementwise):
-    """Adam that divides by the largest mean squared gradient so far, so that no step grows again.
+    """Adam that divides by the largest mean squared gradient so far, and not by the latest.
 
+        dw <- dw + weight_decay w
         m <- beta1 m + (1 - beta1) dw
         v <- beta2 v + (1 - beta2) dw^2
         v_max <- max(v_max, v)
@@ -23,9 +24,9 @@ class AMSGrad(Elementwise):
     Shapes: m, v and v_max like w. Units: as for `adam`.
     Source: Reddi, Kale and Kumar, ICLR 2018 (openreview ryQu7f-RZ), algorithm 2.
     Note: three variants go by this name. This one is PyTorch's and Keras': the maximum over the
-    raw v, then the correction. The paper has no correction at all. optax takes the maximum over
-    the corrected v, and so remembers an outlier in the first steps at its full weight for ever.
-    Because the correction fades here, v_hat may still fall a little in the first thousand steps.
+    raw v, then the correction. The paper has no correction at all, and so no step can grow again;
+    here v_hat falls in the first thousand steps, as the correction fades. optax takes the maximum
+    over the corrected v, and remembers an outlier in the first steps at its full weight for ever.
     """
 
     lr: float = hyper(1e-3, "(0, inf)", "step size")

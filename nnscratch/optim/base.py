@@ -2,14 +2,15 @@
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ..arrays import Array, aligned_zeros
-from ..elementwise import apply, array_names
+from ..elementwise import apply, prepare
 from ..errors import UsageError
+from ..formula import array_names
 from ..hyper import Part, values
 
 State = dict[str, Any]
@@ -84,30 +85,42 @@ class Elementwise(Optimizer):
 
     def init(self, w: Array) -> State:
         slots = array_names(self.rule)[2:]
+        if "t" in slots:
+            raise UsageError(
+                f"{self.name}: a slot is called t", "t is the count of updates: rename"
+            )
+        prepare(self.rule, w.dtype)
         return {"t": 0, **{slot: aligned_zeros(w.shape, w.dtype) for slot in slots}}
 
     def update(self, w: Array, dw: Array, state: State) -> Array:
+        check_weights(self.name, w, dw)
         slots = array_names(self.rule)[2:]
         if not state.keys() >= {"t", *slots}:
             state.update({key: new for key, new in self.init(w).items() if key not in state})
-        arrays = {"w": w, "dw": dw, **{slot: state[slot] for slot in slots}}
-        check_alike(self.name, arrays)
+        arrays = {slot: state[slot] for slot in slots}
+        check_alike(self.name, w, arrays)
         state["t"] += 1
-        apply(self.rule, list(arrays.values()), values(self) | self.scalars(state))
+        apply(self.rule, [w, dw, *arrays.values()], values(self) | self.scalars(state))
         return w
 
 
-def check_alike(name: str, arrays: dict[str, Array]) -> None:
-    """UsageError unless all arrays have w's shape and floating dtype, and dw is not w itself."""
-    w = arrays["w"]
-    for key, array in arrays.items():
+def check_weights(name: str, w: Array, dw: Array) -> None:
+    """UsageError unless w can be updated, and dw is like w and another array."""
+    check_alike(name, w, {"dw": dw})
+    if w.dtype not in (np.float32, np.float64):
+        raise UsageError(f"{name}: w is {w.dtype}", "convert the weights to float32 or float64")
+    if not w.flags.writeable:
+        raise UsageError(f"{name}: w is read-only", "give it an array of its own, w.copy()")
+    if np.shares_memory(w, dw):
+        raise UsageError(f"{name}: w and dw share memory", "keep the gradient in its own array")
+
+
+def check_alike(name: str, w: Array, others: Mapping[str, Array]) -> None:
+    """UsageError unless the other arrays have the shape and dtype of w."""
+    for key, array in others.items():
         if array.shape != w.shape or array.dtype != w.dtype:
             raise UsageError(
                 f"{name}: {key} is {array.dtype}{list(array.shape)}, "
                 f"but w is {w.dtype}{list(w.shape)}",
                 "give each array w a gradient of its own shape and dtype, and a state of its own",
             )
-    if not np.issubdtype(w.dtype, np.floating):
-        raise UsageError(f"{name}: w is {w.dtype}", "convert the weights to float32 or float64")
-    if np.may_share_memory(w, arrays["dw"]):
-        raise UsageError(f"{name}: w and dw share memory", "keep the gradient in its own array")

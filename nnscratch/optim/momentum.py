@@ -11,6 +11,7 @@ from .base import Elementwise
 class Momentum(Elementwise):
     """Move with a velocity that gradients accelerate; lr inside the velocity.
 
+        dw <- dw + weight_decay w
         v <- momentum v - lr dw
         w <- w + v
 
@@ -41,6 +42,7 @@ class Momentum(Elementwise):
 class HeavyBall(Elementwise):
     """Momentum with lr outside: sum up gradients, and step by lr times the sum.
 
+        dw <- dw + weight_decay w
         b <- momentum b + dw
         w <- w - lr b
 

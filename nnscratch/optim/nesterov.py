@@ -11,6 +11,7 @@ from .base import Elementwise, State
 class Nesterov(Elementwise):
     """Nesterov's momentum rewritten so that w itself is the point looked ahead to.
 
+        dw <- dw + weight_decay w
         v_prev <- v
         v <- momentum v - lr dw
         w <- w - momentum v_prev + (1 + momentum) v
@@ -44,6 +45,7 @@ class NesterovLookahead(Elementwise):
     """Nesterov's momentum as it is taught: look ahead to theta + momentum v, correct from there.
 
         dw = gradient at w = theta + momentum v
+        dw <- dw + weight_decay w
         v <- momentum v - lr dw
         theta <- theta + v
         w <- theta + momentum v                 where the next gradient is wanted

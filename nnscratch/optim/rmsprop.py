@@ -13,6 +13,7 @@ from .base import Elementwise
 class RMSProp(Elementwise):
     """Divide each weight's step by the root of a moving average of its squared gradients.
 
+        dw <- dw + weight_decay w
         v <- rho v + (1 - rho) dw^2
         w <- w - lr dw / (sqrt(v + eps_root) + eps)
 

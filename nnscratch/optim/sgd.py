@@ -11,6 +11,7 @@ from .base import Elementwise
 class SGD(Elementwise):
     """Step against the gradient.
 
+        dw <- dw + weight_decay w
         w <- w - lr dw
 
     Units: lr dw has the unit of w, so lr has that of w^2 / loss, and no one lr fits all problems.
