@@ -74,7 +74,7 @@ class Settings:
     raw_pixels: bool
     json: bool
     quiet: bool
-    batch_size: int | None = None  # of the loader that has one: its default
+    batch_size: int | None = None  # None: the loader's own
     val_size: int | None = None
     limit: int | None = None
     data_dir: Path | None = None

@@ -344,6 +344,14 @@ def test_val_size_and_limit_cut_as_they_say() -> None:
     assert (cut.train.images == uncut.train.images[:100]).all()
 
 
+@pytest.mark.parametrize(("raw", "brightest"), [(False, 1), (True, 255)])
+def test_all_three_splits_are_shown_in_the_same_scale_and_type(raw: bool, brightest: int) -> None:
+    data = nn.load_dataset("digits", raw_pixels=raw, dtype="float64")
+    for split in (data.train, data.val, data.test):
+        assert split.x[:].max() == brightest
+        assert split.x[:].dtype == np.float64
+
+
 def test_a_small_training_set_does_not_make_classes_vanish() -> None:
     data = nn.load_dataset("digits", limit=2)
     assert data.train.labels.max() < 9

@@ -74,11 +74,12 @@ def test_a_run_leaves_its_folder_complete(capsys) -> None:
     assert "here" in capsys.readouterr().out
 
 
-def test_every_flag_reaches_the_network_that_is_trained(capsys) -> None:
+@pytest.mark.parametrize("raw", [True, False])
+def test_every_flag_reaches_the_network_that_is_trained(raw: bool, capsys) -> None:
     """The weights of the command, bit for bit, made from the same parts by hand."""
     flags = [
         *("--dataset", "digits", "--seed", "5", "--limit", "400", "--val-size", "100"),
-        *("--hidden", "30,20", "--dtype", "float64", "--raw-pixels", "--no-bias"),
+        *("--hidden", "30,20", "--dtype", "float64", "--no-bias", *["--raw-pixels"] * raw),
         *("--activation", "elu", "--alpha", "0.5", "--init", "normal", "--std", "0.02"),
         *("--loss", "sigmoid_cross_entropy", "--loader", "mini_batch", "--batch-size", "50"),
         *("--opt", "rmsprop", "--lr", "0.001", "--rho", "0.8", "--weight-decay", "0.01"),
@@ -89,7 +90,7 @@ def test_every_flag_reaches_the_network_that_is_trained(capsys) -> None:
     result = json.loads(capsys.readouterr().out)
 
     data = nn.load_dataset(
-        "digits", seed=5, val_size=100, limit=400, raw_pixels=True, dtype="float64"
+        "digits", seed=5, val_size=100, limit=400, raw_pixels=raw, dtype="float64"
     )
     model = nn.MLP(
         [784, 30, 20, 10],
@@ -113,6 +114,7 @@ def test_every_flag_reaches_the_network_that_is_trained(capsys) -> None:
     assert (result["val_loss"], result["train_loss"]) == (last.val_loss, last.train_loss)
     history = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
     assert [line["update"] for line in history] == [8, 16, 24]
+    assert result["seconds_per_epoch"] == sorted(line["seconds"] for line in history)[1]
     config = json.loads(Path("run/config.json").read_text())
     assert config["schedule"] == {"name": "step", "warmup": 3, "every": 1, "drop": 0.5}
     assert (config["batch_size"], config["out"], config["hidden"]) == (50, "run", [30, 20])
