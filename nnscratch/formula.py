@@ -60,60 +60,63 @@ def formula(rule: Rule) -> Formula:
     Raises NoFormula for a rule whose source cannot be read or that uses names from outside, and
     UsageError for one that holds what the head of this file excludes.
     """
-    try:
-        function = ast.parse(textwrap.dedent(inspect.getsource(rule))).body[0]
-    except (OSError, TypeError, SyntaxError):
-        raise NoFormula("its source cannot be read; put it into a file") from None
-    if not isinstance(function, ast.FunctionDef):
-        raise NoFormula("it is not written with def")
-    *statements, last = function.body[rule.__doc__ is not None :]
-    for node in [*statements, *(n for s in function.body for n in ast.walk(s))]:
-        if reason := _refusal(node, is_statement=node in statements):
-            raise UsageError(
-                f"{rule.__qualname__} {reason}",
-                "write it with =, np.where and NumPy's functions of single elements; "
-                "or derive from nn.Optimizer and write update",
-            )
-    assignments = tuple(s for s in statements if isinstance(s, ast.Assign))
-    if not isinstance(last, ast.Return) or not last.value:
-        raise UsageError(f"{rule.__qualname__} does not end with return", "return w and its slots")
+    *statements, last = body = _body(rule)
+    for statement in statements:
+        if not isinstance(statement, ast.Assign):
+            line = ast.unparse(statement).splitlines()[0]
+            raise _refusal(rule, f"has a line that is no assignment: {line}")
+    if not isinstance(last, ast.Return) or last.value is None:
+        raise _refusal(rule, "does not end with return")
+    for node in (node for statement in body for node in ast.walk(statement)):
+        if isinstance(node, ast.Call) and not _is_elementwise(node.func):
+            call = ast.unparse(node.func)
+            raise _refusal(rule, f"calls {call}, which is no function of single elements")
+        if isinstance(node, ast.Subscript | ast.MatMult):
+            raise _refusal(rule, "takes elements of an array or multiplies matrices")
+
     arrays, numbers = array_names(rule), number_names(rule)
     values = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
     if len(values) != len(arrays) - 1:
-        raise UsageError(
-            f"{rule.__qualname__} returns {len(values)} values",
-            f"return {', '.join([arrays[0], *arrays[2:]])}: the new w and its slots; "
-            "numbers stand behind a star in the signature",
-        )
+        wanted = ", ".join([arrays[0], *arrays[2:]])
+        raise _refusal(rule, f"returns {len(values)} values and not the new {wanted}")
+    assignments = tuple(s for s in statements if isinstance(s, ast.Assign))
     assigned = {name for assignment in assignments for name in names(assignment.targets)}
-    known = {*arrays, *numbers, *assigned, "np"}
-    if unknown := sorted(names(function.body) - known):
-        raise NoFormula(f"it uses {', '.join(unknown)} from outside")
+    if outside := sorted(names(body) - {*arrays, *numbers, *assigned, "np"}):
+        raise NoFormula(f"it uses {', '.join(outside)} from outside")
     if clash := sorted(assigned & {*numbers, "np"}):
         raise NoFormula(f"it assigns to {', '.join(clash)}")
     return Formula(arrays, numbers, assignments, last.value)
 
 
 def names(nodes: ast.AST | list[Any]) -> set[str]:
-    """All names in a piece of source, annotations not counted."""
+    """All names in a piece of source."""
     nodes = nodes if isinstance(nodes, list) else [nodes]
     return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
-def _refusal(node: ast.AST, is_statement: bool) -> str | None:
-    """Why this piece of source has no place in a formula, if it has none."""
-    if is_statement and not isinstance(node, ast.Assign):
-        return f"has a line that is no assignment: {ast.unparse(node).splitlines()[0]}"
-    if isinstance(node, ast.Call) and not _is_universal(node.func):
-        return f"calls {ast.unparse(node.func)}, which is no function of single elements"
-    if isinstance(node, ast.Subscript | ast.MatMult):
-        return "takes elements of an array or multiplies matrices"
-    return None
+def _body(rule: Rule) -> list[ast.stmt]:
+    """The statements of the rule, without its docstring."""
+    try:
+        function = ast.parse(textwrap.dedent(inspect.getsource(rule))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        raise NoFormula("its source cannot be read; put it into a file") from None
+    if not isinstance(function, ast.FunctionDef):
+        raise NoFormula("it is not written with def")
+    return function.body[rule.__doc__ is not None :]
 
 
-def _is_universal(function: ast.expr) -> bool:
-    """Whether it is np.where, np.clip, or one of NumPy's universal functions."""
+def _refusal(rule: Rule, what: str) -> UsageError:
+    return UsageError(
+        f"{rule.__qualname__} {what}",
+        "write rule(w, dw, slots, *, numbers) with =, np.where, NumPy's functions of single "
+        "elements, and return w and the slots; or derive from nn.Optimizer and write update",
+    )
+
+
+def _is_elementwise(function: ast.expr) -> bool:
+    """Whether it is np.where, np.clip, or one of NumPy's universal functions of elements."""
     if not (isinstance(function, ast.Attribute) and names(function.value) == {"np"}):
         return False
-    universal = isinstance(getattr(np, function.attr, None), np.ufunc)
-    return universal or function.attr in ("where", "clip")
+    universal = getattr(np, function.attr, None)
+    of_elements = isinstance(universal, np.ufunc) and universal.signature is None  # not np.matmul
+    return of_elements or function.attr in ("where", "clip")

@@ -87,10 +87,10 @@ class RunFolder:
             "dataset": dataset,
             "pixel_unit": pixel_unit,
         }
-        arrays = {parameter.name: parameter.w for parameter in model.parameters}
+        arrays: dict[str, Any] = {parameter.name: parameter.w for parameter in model.parameters}
         text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, description=text, **arrays)
+        np.savez(buffer, description=text, **arrays)
         self.write("model.npz", buffer.getvalue())
 
 

@@ -264,6 +264,10 @@ def matrix(w, dw, *, lr):
     return w - lr * (dw @ dw)
 
 
+def product(w, dw, *, lr):
+    return w - lr * np.matmul(dw, dw)
+
+
 def branching(w, dw, *, lr):
     if dw > 0:
         w = -w
@@ -296,10 +300,11 @@ def silent(w, dw, *, lr):
         (method, "calls dw.max"),
         (element, "takes elements"),
         (matrix, "multiplies matrices"),
+        (product, "calls np.matmul"),
         (branching, "no assignment: if dw > 0:"),
         (in_place, "no assignment: w -= lr * dw"),
-        (forgetful, "returns 1 values"),
-        (without_star, "returns 1 values"),
+        (forgetful, "returns 1 values and not the new w, m"),
+        (without_star, "returns 1 values and not the new w, lr"),
         (silent, "does not end with return"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
