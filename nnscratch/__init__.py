@@ -8,6 +8,11 @@ for record in nn.fit(model, nn.OPTIMIZERS["adam"](), nn.mini_batch(data.train), 
     print(record)
 """
 
+from .blas import choose as _choose_kernels
+
+_choose_kernels()  # before anything imports NumPy
+
+# ruff: noqa: E402
 from .activations import ACTIVATIONS, Activation
 from .datasets import Dataset, DatasetWarning, Split, load_dataset
 from .elementwise import engine

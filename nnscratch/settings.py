@@ -81,11 +81,13 @@ class Settings:
     raw_pixels: bool
     json: bool
     quiet: bool
+    blas_kernel: str
     batch_size: int | None = None  # None: the loader's own
     val_size: int | None = None
     limit: int | None = None
     data_dir: Path | None = None
     out: Path | None = None
+    threads: int | None = None  # None: BLAS's own choice
     preset: str | None = None
 
 
@@ -182,6 +184,11 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help=text)
     run.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     run.add_argument("--quiet", action="store_true", help="print nothing else on stdout")
+    add_number(
+        run, "threads", int, count, "threads for matrix products; one a core if not given", None
+    )
+    text = "kernels for matrix products: auto, default (what BLAS picks), or a name of OpenBLAS's"
+    run.add_argument("--blas-kernel", default="auto", metavar="NAME", help=f"{text} (default auto)")
 
     network = parser.add_argument_group("the network")
     text = "units of each hidden layer, separated by commas (default 1000)"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from . import plots
+from . import blas, plots
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .environment import environment
@@ -30,6 +30,9 @@ BAR_STEPS = 100  # how often in an epoch the progress bar moves
 def main(argv: Sequence[str]) -> None:
     """Train, read the test images once, and leave the run's folder behind."""
     settings = parse(argv)
+    blas.use(settings.blas_kernel)
+    if settings.threads is not None:
+        blas.set_threads(settings.threads)
     data = load_dataset(
         settings.dataset,
         data_dir=settings.data_dir,
@@ -156,13 +159,13 @@ def outcome(
 
 
 def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) -> str:
-    blas = env["blas"][0] if env["blas"] else {}
+    library = env["blas"][0] if env["blas"] else {}
     return (
         f"{data.name}: {len(data.train):,} images to train, {len(data.val):,} to validate, "
         f"{len(data.test):,} to test\n"
         f"{description(model)}: {len(model.w):,} weights, {model.dtype.name}; "
-        f"rules by {env['engine']}; {blas.get('internal_api')} {blas.get('version')} "
-        f"{blas.get('architecture')}, threads: {blas.get('num_threads')}\n"
+        f"rules by {env['engine']}; {library.get('internal_api')} {library.get('version')} "
+        f"{library.get('architecture')}, threads: {library.get('num_threads')}\n"
         f"run folder {folder.path}"
     )
 
