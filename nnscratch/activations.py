@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .arrays import Array
+from .arrays import Array, scratch
 from .hyper import Part, hyper
 
 
@@ -82,7 +83,7 @@ class ReLU(Activation):
         np.maximum(z, 0, out=a)
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
-        np.multiply(da, z > 0, out=dz)
+        np.multiply(da, is_positive(z), out=dz)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class LeakyReLU(Activation):
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
         np.multiply(da, self.slope, out=dz)
-        np.copyto(dz, da, where=z > 0)
+        np.copyto(dz, da, where=is_positive(z))
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,11 @@ class ELU(Activation):
         np.minimum(z, 0, out=a)  # expm1 of a large z would overflow, and is not wanted there
         np.expm1(a, out=a)
         a *= self.alpha
-        np.copyto(a, z, where=z > 0)
+        np.copyto(a, z, where=is_positive(z))
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
         np.add(a, self.alpha, out=dz)
-        np.copyto(dz, 1, where=z > 0)
+        np.copyto(dz, 1, where=is_positive(z))
         dz *= da
 
 
@@ -143,7 +144,7 @@ class SELU(Activation):
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
         np.add(a, self._SCALE * self._ALPHA, out=dz)
-        np.copyto(dz, self._SCALE, where=z > 0)
+        np.copyto(dz, self._SCALE, where=is_positive(z))
         dz *= da
 
 
@@ -175,7 +176,9 @@ class SiLU(Activation):
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
         Sigmoid().forward(z, dz)  # s
-        dz += a * (1 - dz)
+        rest = np.subtract(1, dz, out=scratch("activation", z.shape, z.dtype))
+        rest *= a
+        dz += rest
         dz *= da
 
 
@@ -188,24 +191,33 @@ class GELU(Activation):
     """
 
     def forward(self, z: Array, a: Array) -> None:
-        a[...] = self._distribution(z)
+        self._distribution(z, a)
         a *= z
 
     def backward(self, da: Array, z: Array, a: Array, dz: Array) -> None:
-        near = np.clip(z, -40, 40)  # beyond, the density is 0, and z^2 could overflow
+        near = scratch("activation", z.shape, z.dtype)
+        np.clip(z, -40, 40, out=near)  # beyond, the density is 0, and z^2 could overflow
         np.square(near, out=dz)
         dz *= -0.5
         np.exp(dz, out=dz)  # sqrt(2 pi) phi(z)
-        dz *= near / math.sqrt(2 * math.pi)
-        dz += self._distribution(z)
+        near /= math.sqrt(2 * math.pi)
+        dz *= near
+        self._distribution(z, near)
+        dz += near
         dz *= da
 
     @staticmethod
-    def _distribution(z: Array) -> Array:
+    def _distribution(z: Array, phi: Array) -> None:
+        """phi <- Phi(z)."""
         from scipy.special import ndtr  # takes 0.2 s to import
 
-        phi: Array = ndtr(z)
-        return phi
+        ndtr(z, out=phi)
+
+
+def is_positive(z: Array) -> NDArray[np.bool_]:
+    """z > 0, until the next call."""
+    out: NDArray[np.bool_] = scratch("is positive", z.shape, np.bool_)
+    return np.greater(z, 0, out=out)
 
 
 ACTIVATIONS: dict[str, type[Any]] = {

@@ -1,6 +1,7 @@
-"""The array types that signatures name, and memory that starts on a cache line."""
+"""The array types that signatures name, and memory: on a cache line, and used again and again."""
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -40,3 +41,27 @@ class RowBuffer:
         if n > len(self._matrix):
             self._matrix = aligned_zeros((n, self._matrix.shape[1]), self._matrix.dtype)
         return self._matrix[:n]
+
+
+def scratch(name: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array for an intermediate result; its content is arbitrary, and lost at the next call.
+
+    A name stands for one piece of memory in each thread, which grows to the largest shape that was
+    ever asked for. So formulas without memory of their own, such as those of the losses, allocate
+    nothing after their first call. Two results that are needed at the same time want two names.
+    """
+    shape = (shape,) if isinstance(shape, int) else shape
+    size = math.prod(shape)
+    key = name, np.dtype(dtype)
+    memory = _scratch.memory.get(key)
+    if memory is None or memory.size < size:
+        memory = _scratch.memory[key] = aligned_zeros((size,), dtype)
+    return memory[:size].reshape(shape)
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.memory: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
+
+
+_scratch = _Scratch()

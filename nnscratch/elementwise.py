@@ -72,12 +72,14 @@ def apply(rule: Rule, arrays: Sequence[Array], numbers: Mapping[str, float]) -> 
         )
     chosen = {name: float(numbers[name]) for name in number_names(rule)}
     loop = _loop(rule, arrays[0].dtype, engine())
-    if not all(array.flags.c_contiguous for array in arrays):
-        run_and_store(rule, arrays, chosen)
-    elif loop is not None:
-        loop(*(array.reshape(-1) for array in arrays), *chosen.values())
+    flat = [array.reshape(-1) for array in arrays]  # a copy where the elements do not lie in a row
+    if loop is not None:
+        loop(*flat, *chosen.values())
     else:
-        in_blocks(rule, [array.reshape(-1) for array in arrays], chosen)
+        in_blocks(rule, flat, chosen)
+    for array, elements in zip(arrays, flat, strict=True):
+        if not array.flags.c_contiguous and array is not arrays[1]:
+            array[...] = elements.reshape(array.shape)
 
 
 @cache

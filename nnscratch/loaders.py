@@ -46,10 +46,11 @@ class Loader:
         order = self.order(self.epochs_begun)
         self.epochs_begun += 1
         split = self.split
+        labels = split.labels[order]
         for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            x = Pixels(split.images, split.unit, split.dtype, rows, self._buffer)
-            yield x, split.labels[rows]
+            batch = slice(start, start + self.batch_size)
+            x = Pixels(split.images, split.unit, split.dtype, order[batch], self._buffer)
+            yield x, labels[batch]
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """The images of that epoch, counted from 0, in the order of their coming."""

@@ -207,7 +207,8 @@ class Slot:
 
     def __init__(self, w: Array, dw: Array, state: State) -> None:
         self.w, self.dw, self.state = w, dw, state
-        self._gradient_point: Array | None = None
+        self._gradient_point = np.empty(0, w.dtype)  # allocated for an optimizer that needs it
+        self._at_readout = False
 
     def update(self, optimizer: Optimizer) -> None:
         if optimizer.update(self.w, self.dw, self.state) is not self.w:
@@ -219,13 +220,16 @@ class Slot:
     def enter_readout(self, optimizer: Optimizer) -> None:
         point = optimizer.readout(self.w, self.state)
         if point is not self.w:
-            self._gradient_point = self.w.copy()
+            if not self._gradient_point.size:
+                self._gradient_point = np.empty_like(self.w)
+            self._gradient_point[...] = self.w
             self.w[...] = point
+            self._at_readout = True
 
     def leave_readout(self) -> None:
-        if self._gradient_point is not None:
+        if self._at_readout:
             self.w[...] = self._gradient_point
-            self._gradient_point = None
+            self._at_readout = False
 
 
 def check_finite(name: str, number: float, optimizer: Optimizer, updates: int) -> None:

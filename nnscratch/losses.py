@@ -6,12 +6,14 @@ a cross-entropy the derivative by z is simply a - y.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .activations import Sigmoid
-from .arrays import Array, Labels
+from .arrays import Array, Labels, scratch
 from .hyper import Part
 
 
@@ -58,10 +60,11 @@ class SoftmaxCrossEntropy(Loss):
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         largest, sums = self._softmax(z, a)
         # -log a_label = log(sum_k exp(z_k - largest)) + largest - z_label
-        log_sums = np.log(sums, dtype=np.float64)
+        losses = np.log(sums, out=scratch("losses", len(z), np.float64), dtype=np.float64)
         with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
-            margins = largest.astype(np.float64) - z[np.arange(len(z)), labels]
-            return float(np.sum(log_sums + margins))
+            losses += largest
+            losses -= at_labels(z, labels)
+            return float(np.sum(losses))
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
         subtract_one_hot(a, labels, dz)
@@ -74,11 +77,11 @@ class SoftmaxCrossEntropy(Loss):
 
     @staticmethod
     def _softmax(z: Array, a: Array) -> tuple[Array, Array]:
-        largest: Array = z.max(axis=1)
+        largest = np.max(z, axis=1, out=scratch("largest", len(z), z.dtype))
         with np.errstate(over="ignore"):  # a difference below -3e38 is -inf, and exp(-inf) is 0
             np.subtract(z, largest[:, np.newaxis], out=a)
         np.exp(a, out=a)
-        sums: Array = a.sum(axis=1)
+        sums = np.sum(a, axis=1, out=scratch("sums", len(a), a.dtype))
         a /= sums[:, np.newaxis]
         return largest, sums
 
@@ -99,9 +102,11 @@ class SigmoidCrossEntropy(Loss):
 
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         np.copyto(a, z)
-        a[np.arange(len(a)), labels] *= -1
+        right = at_labels(a, labels)
+        put_at_labels(a, labels, np.negative(right, out=right))
+        np.logaddexp(0, a, out=a)
         with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
-            loss = np.logaddexp(0, a).sum(dtype=np.float64)
+            loss = a.sum(dtype=np.float64)
         self.output(z, a)
         return float(loss)
 
@@ -128,14 +133,14 @@ class MeanSquaredError(Loss):
 
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         self.output(z, a)
-        errors = np.empty_like(a)
+        errors = scratch("errors", a.shape, a.dtype)
         subtract_one_hot(a, labels, errors)
-        return float(0.5 * np.square(errors).sum(dtype=np.float64))
+        return float(0.5 * np.square(errors, out=errors).sum(dtype=np.float64))
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
         subtract_one_hot(a, labels, dz)
         dz *= a
-        dz *= 1 - a
+        dz *= np.subtract(1, a, out=scratch("errors", a.shape, a.dtype))
 
     def sampled_backward(self, a: Array, rng: np.random.Generator, dz: Array) -> None:
         """Normally distributed about a, with variance 1."""
@@ -147,7 +152,33 @@ class MeanSquaredError(Loss):
 def subtract_one_hot(a: Array, labels: Labels, out: Array) -> None:
     """out <- a - y, where row i of y is 1 in column labels[i] and 0 elsewhere."""
     np.copyto(out, a)
-    out[np.arange(len(out)), labels] -= 1
+    right = at_labels(out, labels)
+    right -= 1
+    put_at_labels(out, labels, right)
+
+
+def at_labels(matrix: Array, labels: Labels) -> Array:
+    """The element in column labels[i] of each row i, shape (n,), until the next call."""
+    out: Array = scratch("at labels", len(labels), matrix.dtype)
+    # mode="clip" lets NumPy write straight into out; all positions are in range anyway
+    return np.take(matrix, _positions(matrix, labels), out=out, mode="clip")
+
+
+def put_at_labels(matrix: Array, labels: Labels, values: Array) -> None:
+    """matrix[i, labels[i]] <- values[i] for each row i."""
+    np.put(matrix, _positions(matrix, labels), values)
+
+
+def _positions(matrix: Array, labels: Labels) -> Labels:
+    """Where the elements in the columns `labels` stand among all elements of the matrix."""
+    out: NDArray[np.intp] = scratch("positions", len(labels), np.intp)
+    starts = _starts(*matrix.shape)
+    return np.add(starts, labels, out=out, dtype=np.intp, casting="unsafe")
+
+
+@lru_cache(maxsize=8)
+def _starts(rows: int, columns: int) -> Labels:
+    return np.arange(0, rows * columns, columns)
 
 
 LOSSES: dict[str, type[Any]] = {

@@ -12,7 +12,7 @@ import reference
 from driving import iterates, start, uneven_gradient
 
 import nnscratch as nn
-from nnscratch.optim.muon import orthogonalized
+from nnscratch.optim.muon import orthogonalize
 from nnscratch.optim.shampoo import power
 
 DEFAULT_RATES = {
@@ -155,7 +155,7 @@ def test_muon_multiplies_the_smaller_of_two_products() -> None:
     for shape in ((2, 4000), (4000, 2)):
         u = start(shape)
         tracemalloc.start()
-        orthogonalized(u, 1)
+        orthogonalize(u, 1)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 20 * u.nbytes

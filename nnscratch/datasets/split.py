@@ -58,7 +58,8 @@ class Pixels:
         gathered, divided = self._buffer.lend(len(chosen))
         # mode="clip" lets NumPy write straight into out; all rows are in range anyway
         np.take(self.images, chosen, axis=0, out=gathered, mode="clip")
-        np.divide(gathered, self.unit, out=divided, dtype=divided.dtype)
+        np.copyto(divided, gathered, casting="same_kind")
+        divided /= self.unit
         return divided
 
 

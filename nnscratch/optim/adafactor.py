@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, aligned_zeros
+from ..arrays import Array, aligned_zeros, scratch
+from ..elementwise import apply
 from ..hyper import hyper
 from .base import Counted, State
 
@@ -57,19 +58,29 @@ class Adafactor(Counted):
             return
         t = state["t"]
         beta2 = 1 - t**-self.decay_power
-        squares = dw**2 + self.eps1
+        squares = np.square(dw, out=scratch("squares", w.shape, w.dtype))
+        squares += self.eps1
+        root = scratch("root", w.shape, w.dtype)
         if w.ndim == 2:
             r, c = state["r"], state["c"]
-            r[...] = beta2 * r + (1 - beta2) * squares.mean(axis=1)
-            c[...] = beta2 * c + (1 - beta2) * squares.mean(axis=0)
-            root = np.outer(np.sqrt(r / r.mean()), np.sqrt(c))  # r c itself may underflow
+            new_r, new_c = scratch("new r", r.shape, w.dtype), scratch("new c", c.shape, w.dtype)
+            apply(self.follow, [r, np.mean(squares, axis=1, out=new_r)], {"beta2": beta2})
+            apply(self.follow, [c, np.mean(squares, axis=0, out=new_c)], {"beta2": beta2})
+            np.divide(r, r.mean(), out=new_r)
+            np.outer(
+                np.sqrt(new_r, out=new_r), np.sqrt(c, out=new_c), out=root
+            )  # r c may underflow
         else:
-            v = state["v"]
-            v[...] = beta2 * v + (1 - beta2) * squares
-            root = np.sqrt(v)
-        u = dw / root
-        u /= max(1, rms(u) / self.clip)
-        w -= max(self.eps2, rms(w)) * min(self.lr, 1 / math.sqrt(t)) * u
+            apply(self.follow, [state["v"], squares], {"beta2": beta2})
+            np.sqrt(state["v"], out=root)
+        u = np.divide(dw, root, out=root)
+        size = max(self.eps2, rms(w)) * min(self.lr, 1 / math.sqrt(t))
+        u *= size / max(1, rms(u) / self.clip)
+        w -= u
+
+    @staticmethod
+    def follow(mean: Array, squares: Array, *, beta2: float) -> Array:
+        return beta2 * mean + (1 - beta2) * squares
 
 
 def rms(x: Array) -> float:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..arrays import Array
+import numpy as np
+
+from ..arrays import Array, scratch
 from ..errors import UsageError
 from ..hyper import hyper
 from .base import State
@@ -37,6 +39,6 @@ class DecoupledDecay(Wrapper):
         if not self.same_batch(state):  # not in the middle of a step of the base
             share = (self.rate or 0) * self.decay
             for point in self.base.points(state["base"]):
-                point -= share * w
+                point -= np.multiply(w, share, out=scratch("decay", w.shape, w.dtype))
             w *= 1 - share
         self.base_step(w, dw, state, given)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, aligned_zeros
-from ..hyper import hyper
+from ..elementwise import apply
+from ..hyper import hyper, values
 from .base import Counted, State
 
 
@@ -43,6 +44,18 @@ class LARS(Counted):
         w_norm, dw_norm = float(np.linalg.norm(w)), float(np.linalg.norm(dw))
         divisor = dw_norm + self.weight_decay * w_norm
         ratio = self.trust * w_norm / divisor if w_norm > 0 and divisor > 0 else 1.0
-        v *= self.momentum
-        v += self.lr * ratio * (dw + self.weight_decay * w)
-        w -= v
+        apply(self.move, [w, dw, v], values(self) | {"ratio": ratio})
+
+    @staticmethod
+    def move(
+        w: Array,
+        dw: Array,
+        v: Array,
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        ratio: float,
+    ) -> tuple[Array, Array]:
+        v = momentum * v + lr * ratio * (dw + weight_decay * w)
+        return w - v, v

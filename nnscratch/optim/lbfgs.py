@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, aligned_zeros
+from ..arrays import Array, aligned_zeros, scratch
 from ..hyper import hyper
 from .base import Counted, State
 
@@ -70,7 +70,7 @@ class LBFGS(Counted):
         elif float(np.vdot(p, dw)) < self.c2 * slope:
             state["low"] = a
         else:
-            self._remember(w - state["origin"], dw - state["gradient"], state)
+            self._remember(w, dw, state)
             state["searches"] += 1
             state["searching"] = False
             if state["searches"] % self.per_batch:  # else it is time for another batch
@@ -78,50 +78,60 @@ class LBFGS(Counted):
             return
         state["trial"] += 1
         if state["trial"] == self.trials:  # as far as there was progress, and begin afresh
-            w[...] = state["origin"] + state["low"] * p
+            self._go(w, state["low"], state)
             state |= {"pairs": 0, "searching": False}
             return
         high = state["high"]
         state["a"] = (state["low"] + high) / 2 if high < np.inf else 2 * state["low"]
-        w[...] = state["origin"] + state["a"] * p
+        self._go(w, state["a"], state)
+
+    def _go(self, w: Array, a: float, state: State) -> None:
+        """w <- origin + a p."""
+        np.multiply(state["p"], a, out=w)
+        w += state["origin"]
 
     def _begin(self, w: Array, dw: Array, loss: float, state: State) -> None:
         """Choose a direction at w, and go to the first trial."""
         p = state["p"]
-        p[...] = self._direction(dw, state)
+        self._direction(dw, state, p)
         if not float(np.vdot(p, dw)) < 0:  # rounding has spoiled the pairs
             state["pairs"] = 0
-            p[...] = self._direction(dw, state)
+            self._direction(dw, state, p)
         if not p.any():  # at a stationary point
             return
         state["origin"][...] = w
         state["gradient"][...] = dw
         state |= {"searching": True, "trial": 0, "a": self.lr, "low": 0.0, "high": np.inf}
         state["loss_there"] = loss
-        w += state["a"] * p
+        self._go(w, state["a"], state)
 
-    def _remember(self, s: Array, y: Array, state: State) -> None:
+    def _remember(self, w: Array, dw: Array, state: State) -> None:
         """Take a pair in; the oldest of `memory` goes. One without curvature is left out."""
+        s = np.subtract(w, state["origin"], out=scratch("s", w.shape, w.dtype))
+        y = np.subtract(dw, state["gradient"], out=scratch("y", w.shape, w.dtype))
         if float(np.vdot(s, y)) > 1e-10 * float(np.vdot(y, y)):
             row = state["pairs"] % self.memory
             state["S"][row], state["Y"][row] = s, y
             state["pairs"] += 1
 
-    def _direction(self, dw: Array, state: State) -> Array:
-        """-H dw by the two-loop recursion."""
+    def _direction(self, dw: Array, state: State, p: Array) -> None:
+        """p <- -H dw by the two-loop recursion."""
         n = state["pairs"]
         rows = [k % self.memory for k in range(max(0, n - self.memory), n)]  # oldest first
         if not rows:
-            size = float(np.sum(np.abs(dw)))
-            return -dw * min(1.0, 1 / size) if size > 0 else -dw
+            size = float(np.sum(np.abs(dw, out=p)))
+            np.multiply(dw, -min(1.0, 1 / size) if size > 0 else -1.0, out=p)
+            return
         S, Y = state["S"], state["Y"]
-        q, alphas = dw.copy(), {}
+        term = scratch("term", dw.shape, dw.dtype)
+        q, alphas = p, {}
+        q[...] = dw
         for k in reversed(rows):
             alphas[k] = float(np.vdot(S[k], q)) / float(np.vdot(S[k], Y[k]))
-            q -= alphas[k] * Y[k]
+            q -= np.multiply(Y[k], alphas[k], out=term)
         newest = rows[-1]
         q *= float(np.vdot(S[newest], Y[newest])) / float(np.vdot(Y[newest], Y[newest]))
         for k in rows:
             beta = float(np.vdot(Y[k], q)) / float(np.vdot(S[k], Y[k]))
-            q += (alphas[k] - beta) * S[k]
-        return -q
+            q += np.multiply(S[k], alphas[k] - beta, out=term)
+        np.negative(q, out=p)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import Array, aligned_zeros
-from ..hyper import hyper
+from ..elementwise import apply
+from ..hyper import hyper, values
 from .base import State
 from .wrapper import Wrapper
 
@@ -49,7 +50,12 @@ class Lookahead(Wrapper):
         state["fast_steps"] += 1
         if state["fast_steps"] % self.k == 0:
             slow = state["slow"]
-            slow += self.slow_step * (w - slow)
+            apply(self.follow, [slow, w], values(self))
             for point in self.base.points(state["base"]):
-                point += slow - w
+                point += slow
+                point -= w
             w[...] = slow
+
+    @staticmethod
+    def follow(slow: Array, w: Array, *, slow_step: float) -> Array:
+        return slow + slow_step * (w - slow)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, aligned_zeros
-from ..hyper import hyper
+from ..arrays import Array, aligned_zeros, scratch
+from ..elementwise import apply
+from ..hyper import hyper, values
 from .adamw import AdamW
 from .base import Counted, State
 
@@ -19,7 +20,7 @@ class Muon(Counted):
 
         m <- momentum m + (1 - momentum) dw
         u = momentum m + (1 - momentum) dw
-        orthogonal = orthogonalized(u)
+        orthogonal = orthogonalize(u)
         w <- w - lr (sqrt(max(1, out / in)) orthogonal + weight_decay w)
 
     So every direction of a matrix moves as far as the strongest one. An array that is no matrix
@@ -51,21 +52,29 @@ class Muon(Counted):
     def step(self, w: Array, dw: Array, state: State, given: Mapping[str, Any]) -> None:
         if w.ndim == 2:
             fan_in, fan_out = w.shape
-            m = state["m"]
-            m *= self.momentum
-            m += (1 - self.momentum) * dw
-            u = self.momentum * m + (1 - self.momentum) * dw
-            orthogonal = orthogonalized(u, self.steps)
-            w *= 1 - self.lr * self.weight_decay
-            w -= self.lr * math.sqrt(max(1, fan_out / max(1, fan_in))) * orthogonal
+            u = scratch("u", w.shape, w.dtype)
+            apply(self.average, [u, dw, state["m"]], values(self))
+            orthogonalize(u, self.steps)
+            scale = math.sqrt(max(1, fan_out / max(1, fan_in)))
+            apply(self.move, [w, u], values(self) | {"scale": scale})
         else:
             lr = self.lr * self.vector_lr
             adamw = AdamW(lr, self.beta1, self.beta2, self.eps, self.weight_decay)
             adamw.step(w, dw, state, given)
 
+    @staticmethod
+    def average(u: Array, dw: Array, m: Array, *, momentum: float) -> tuple[Array, Array]:
+        m = momentum * m + (1 - momentum) * dw
+        u = momentum * m + (1 - momentum) * dw
+        return u, m
 
-def orthogonalized(u: Array, steps: int) -> Array:
-    """Nearly the orthogonal factor of u: U V^T where u = U S V^T.
+    @staticmethod
+    def move(w: Array, orthogonal: Array, *, lr: float, scale: float, weight_decay: float) -> Array:
+        return w - lr * (scale * orthogonal + weight_decay * w)
+
+
+def orthogonalize(u: Array, steps: int) -> None:
+    """u <- nearly its orthogonal factor, U V^T where u = U S V^T.
 
         X = u / |u|
         X <- a X + b (X X^T) X + c (X X^T)^2 X          `steps` times
@@ -73,11 +82,18 @@ def orthogonalized(u: Array, steps: int) -> Array:
     Each singular value s of X becomes a s + b s^3 + c s^5; after five steps one that was above 0.01
     lies between 0.68 and 1.13, one of 0.001 at 0.47. X is turned so that X X^T is small.
     """
+    u = u if u.shape[0] <= u.shape[1] else u.T
     a, b, c = 3.4445, -4.7750, 2.0315
-    X = u / (float(np.linalg.norm(u)) + 1e-7)
-    if X.shape[0] > X.shape[1]:
-        return orthogonalized(u.T, steps).T
+    X, AX = scratch("X", u.shape, u.dtype), scratch("AX", u.shape, u.dtype)
+    A, AA = (scratch(name, (len(u), len(u)), u.dtype) for name in ("A", "AA"))
+    np.divide(u, float(np.linalg.norm(u)) + 1e-7, out=X)
     for _ in range(steps):
-        A = X @ X.T
-        X = a * X + (b * A + c * A @ A) @ X
-    return X
+        np.dot(X, X.T, out=A)
+        np.dot(A, A, out=AA)
+        A *= b
+        AA *= c
+        A += AA  # b X X^T + c (X X^T)^2
+        np.dot(A, X, out=AX)
+        X *= a
+        X += AX
+    u[...] = X

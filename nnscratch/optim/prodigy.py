@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, aligned_zeros
+from ..arrays import Array, aligned_zeros, scratch
 from ..elementwise import apply
 from ..hyper import hyper, values
 from .base import Counted, State
@@ -53,9 +53,11 @@ class Prodigy(Counted):
         m, v, s, d = state["m"], state["v"], state["s"], state["d"]
         beta3 = math.sqrt(self.beta2)
         gain = self.lr * d**2 / self.d0
-        r = beta3 * state["r"] + gain * float(np.vdot(dw, state["w0"] - w))
+        temporary = scratch("prodigy", w.shape, w.dtype)
+        way = np.subtract(state["w0"], w, out=temporary)
+        r = beta3 * state["r"] + gain * float(np.vdot(dw, way))
         apply(self.gather, [m, dw, v, s], values(self) | {"d": d, "beta3": beta3, "gain": gain})
-        s_norm = float(np.sum(np.abs(s)))
+        s_norm = float(np.sum(np.abs(s, out=temporary)))
         if s_norm == 0:  # no gradient so far
             return
         state["r"] = r

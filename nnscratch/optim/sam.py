@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import Array, aligned_zeros
+from ..elementwise import apply
 from ..hyper import hyper
 from .base import State
 from .wrapper import Wrapper
@@ -45,8 +46,12 @@ class SAM(Wrapper):
         if not state["away"]:
             state["origin"][...] = w
             if given["norm"] != 0:
-                w += self.radius / given["norm"] * dw
+                apply(self.climb, [w, dw], {"step": self.radius / given["norm"]})
         else:
             w[...] = state["origin"]
             self.base_step(w, dw, state, given)
         state["away"] = not state["away"]
+
+    @staticmethod
+    def climb(w: Array, dw: Array, *, step: float) -> Array:
+        return w + step * dw

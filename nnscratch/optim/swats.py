@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, aligned_zeros
-from ..hyper import hyper
+from ..elementwise import apply
+from ..hyper import hyper, values
 from .base import Counted, State
 
 
@@ -59,18 +60,13 @@ class SWATS(Counted):
 
     def step(self, w: Array, dw: Array, state: State, given: Mapping[str, Any]) -> None:
         if state["phase"] == "sgd":
-            v = state["v"]
-            v *= self.beta1
-            v += dw
-            w -= (1 - self.beta1) * state["Lambda"] * (self.lr / state["lr"]) * v
+            rate = state["Lambda"] * (self.lr / state["lr"])
+            apply(self.sgd, [w, dw, state["v"]], values(self) | {"rate": rate})
             return
-        m, a, p, t = state["m"], state["a"], state["p"], state["t"]
+        p, t = state["p"], state["t"]
         correction1, correction2 = 1 - self.beta1**t, 1 - self.beta2**t
-        m *= self.beta1
-        m += (1 - self.beta1) * dw
-        a *= self.beta2
-        a += (1 - self.beta2) * dw**2
-        p[...] = -self.lr * math.sqrt(correction2) / correction1 * m / (np.sqrt(a) + self.eps)
+        rate = self.lr * math.sqrt(correction2) / correction1
+        apply(self.adam, [p, dw, state["m"], state["a"]], values(self) | {"rate": rate})
         w += p
         slope = float(np.vdot(p, dw))
         if slope == 0:
@@ -80,3 +76,26 @@ class SWATS(Counted):
         Lambda = state["lambda"] / correction2
         if t > 1 and Lambda > 0 and abs(Lambda - gamma) < self.tolerance:
             state |= {"phase": "sgd", "Lambda": Lambda, "switched_at": t, "lr": self.lr}
+
+    @staticmethod
+    def adam(
+        p: Array,
+        dw: Array,
+        m: Array,
+        a: Array,
+        *,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        rate: float,
+    ) -> tuple[Array, Array, Array]:
+        m = beta1 * m + (1 - beta1) * dw
+        a = beta2 * a + (1 - beta2) * dw**2
+        p = -rate * m / (np.sqrt(a) + eps)
+        return p, m, a
+
+    @staticmethod
+    def sgd(w: Array, dw: Array, v: Array, *, beta1: float, rate: float) -> tuple[Array, Array]:
+        v = beta1 * v + dw
+        w = w - (1 - beta1) * rate * v
+        return w, v
