@@ -64,7 +64,7 @@ class SoftmaxCrossEntropy(Loss):
         with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
             losses += largest
             losses -= at_labels(z, labels)
-            return float(np.sum(losses))
+            return float(losses.sum())
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
         subtract_one_hot(a, labels, dz)
@@ -77,11 +77,11 @@ class SoftmaxCrossEntropy(Loss):
 
     @staticmethod
     def _softmax(z: Array, a: Array) -> tuple[Array, Array]:
-        largest = np.max(z, axis=1, out=scratch("largest", len(z), z.dtype))
+        largest = z.max(axis=1, out=scratch("largest", len(z), z.dtype))
         with np.errstate(over="ignore"):  # a difference below -3e38 is -inf, and exp(-inf) is 0
             np.subtract(z, largest[:, np.newaxis], out=a)
         np.exp(a, out=a)
-        sums = np.sum(a, axis=1, out=scratch("sums", len(a), a.dtype))
+        sums = a.sum(axis=1, out=scratch("sums", len(a), a.dtype))
         a /= sums[:, np.newaxis]
         return largest, sums
 
@@ -161,12 +161,12 @@ def at_labels(matrix: Array, labels: Labels) -> Array:
     """The element in column labels[i] of each row i, shape (n,), until the next call."""
     out: Array = scratch("at labels", len(labels), matrix.dtype)
     # mode="clip" lets NumPy write straight into out; all positions are in range anyway
-    return np.take(matrix, _positions(matrix, labels), out=out, mode="clip")
+    return matrix.take(_positions(matrix, labels), out=out, mode="clip")
 
 
 def put_at_labels(matrix: Array, labels: Labels, values: Array) -> None:
     """matrix[i, labels[i]] <- values[i] for each row i."""
-    np.put(matrix, _positions(matrix, labels), values)
+    matrix.put(_positions(matrix, labels), values)
 
 
 def _positions(matrix: Array, labels: Labels) -> Labels:

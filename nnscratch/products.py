@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-ROUNDS, REPEATS = 5, 10  # the median of the rounds counts
+ROUNDS = 5  # the median counts
+OPERATIONS = 4e9  # in a round: 20 milliseconds at 200 GFLOP/s
 
 
 def libraries() -> list[dict[str, Any]]:
@@ -64,14 +65,15 @@ def gflops(
     x = rng.random((batch, fan_in)).astype(dtype)
     W = rng.random((fan_in, fan_out)).astype(dtype)
     z, dW = np.empty((batch, fan_out), dtype), np.empty_like(W)
+    operations = 4 * batch * fan_in * fan_out
+    repeats = max(1, round(OPERATIONS / operations))
     speeds = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             np.dot(x, W, out=z)
             np.dot(x.T, z, out=dW)
-        seconds = time.perf_counter() - began
-        speeds.append(REPEATS * 4 * batch * fan_in * fan_out / seconds / 1e9)
+        speeds.append(repeats * operations / (time.perf_counter() - began) / 1e9)
     return statistics.median(speeds[1:])  # the first one wakes the threads
 
 

@@ -81,6 +81,7 @@ class Settings:
     raw_pixels: bool
     json: bool
     quiet: bool
+    profile: bool
     blas_kernel: str
     batch_size: int | None = None  # None: the loader's own
     val_size: int | None = None
@@ -184,6 +185,8 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help=text)
     run.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     run.add_argument("--quiet", action="store_true", help="print nothing else on stdout")
+    text = "end with a table of where the time went, and of the speed of the matrix products"
+    run.add_argument("--profile", action="store_true", help=text)
     add_number(
         run, "threads", int, count, "threads for matrix products; one a core if not given", None
     )

@@ -21,6 +21,7 @@ from .hyper import Part
 from .loaders import LOADERS, Loader
 from .loop import Record, check_finite, fit
 from .model import MLP, Evaluation
+from .profiling import profiled, table
 from .runs import RunFolder, described
 from .settings import PROG, Settings, parse
 
@@ -50,12 +51,19 @@ def main(argv: Sequence[str]) -> None:
     folder.write_json("env.json", env)
     say(settings, headline(folder, model, data, env))
 
-    history = train(settings, model, loader, data, folder)
+    seconds: dict[str, float] = {}
+    if settings.profile:
+        history, seconds = profiled(lambda: train(settings, model, loader, data, folder), model)
+    else:
+        history = train(settings, model, loader, data, folder)
     with np.errstate(over="ignore", invalid="ignore"):
         test = model.evaluate(data.test.x, data.test.labels)
     check_finite("test loss", test.loss, settings.opt, history[-1].update)
     result = outcome(settings, model, data, history, test, folder)
     say(settings, accuracy(test, data))  # known now, whatever becomes of the files
+    if seconds:
+        result["profile"] = seconds
+        say(settings, table(seconds, model, loader.batch_size, history[-1].examples))
     if settings.json:
         print(json.dumps(result), flush=True)
     folder.write_json("result.json", result)
