@@ -104,7 +104,7 @@ def remembered() -> dict[str, Any] | None:
         found = json.loads(_memory().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("best"), str) else None
 
 
 def find_best() -> dict[str, Any]:
