@@ -103,6 +103,7 @@ class Trainer:
         if optimizer == "lbfgs":
             self.update = self._update_by_closure
         elif compiled:
+            torch.compiler.reset()  # it gives up after eight networks in one process
             # One graph with the backward pass in it, where backward() would split it into three.
             torch._dynamo.config.trace_autograd_ops = True
             self.loss_and_gradients = torch.compile(
@@ -172,4 +173,4 @@ class Trainer:
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """The share of images that the network classifies rightly."""
         guess = self.network(torch.tensor(images) * (1 / 255)).argmax(dim=1)
-        return (guess == torch.tensor(labels)).float().mean().item()
+        return (guess == torch.tensor(labels)).double().mean().item()
