@@ -34,11 +34,9 @@ VARIANTS = ("scan",)
 Parameters = dict[str, jax.Array]
 
 
-def matrices(parameters: Parameters) -> dict[str, MuonDimensionNumbers | None]:
-    """Which parameters Muon is to orthogonalize: the matrices, stored as (out, in)."""
-    of_matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=0)
-    return {name: of_matrix if p.ndim == 2 else None for name, p in parameters.items()}
-
+# Muon orthogonalizes the matrices, stored as (out, in); AdamW takes the rest.
+MATRIX = MuonDimensionNumbers(reduction_axis=1, output_axis=0)
+MATRICES = {"w1": MATRIX, "b1": None, "w2": MATRIX, "b2": None}
 
 OPTIMIZERS = {
     "sgd": optax.sgd(0.1),
@@ -46,7 +44,7 @@ OPTIMIZERS = {
     "nesterov": optax.sgd(0.1, momentum=0.9, nesterov=True),
     "adam": optax.adam(1e-3),
     "adamw": optax.adamw(1e-3, weight_decay=1e-2),
-    "muon": muon(0.02, adam_learning_rate=1e-3, muon_weight_dimension_numbers=matrices),
+    "muon": muon(0.02, adam_learning_rate=1e-3, muon_weight_dimension_numbers=MATRICES),
 }
 
 
