@@ -4,12 +4,12 @@ A run is one compiled program, whose lax.scan goes over the batches and whose we
 state are donated, so that they are updated in place; rules by optax. Data stay on the device. The
 first run of each number of updates compiles (about half a second).
 
-What was tried, microseconds per update at batch 128, hidden 1000, Adam, 2 cores: this program 2560;
-weights as (in, out) 2680; pixels as float32 2710, and 250 MB more; a Python loop around a jitted
-step 2840; batches gathered before the scan 2690; one-hot labels 4200. unroll=2 gained nothing
-here, 10 % at batch 1, and lost a factor of 2.5 at batch 32; XLA's flags for oneDNN, YNNPACK, fast
-math, vector width and the scheduler gained nothing. NumPy draws the order: jax.random.permutation
-sorts, which is slower on a CPU.
+What was tried, microseconds per update at batch 128, hidden 1000, Adam, 2 cores: this program 2550
+to 2790; weights as (in, out) 2670 to 2780; pixels as float32 2720, 230 MB more at the peak; a
+Python loop around a jitted step 2840; batches gathered before the scan 2690; one-hot labels 4200.
+unroll=2 gained nothing here, at most 10 % at batch 1, and lost a factor of 2.5 at batch 32; XLA's
+flags for oneDNN, YNNPACK, fast math, vector width and the scheduler gained nothing. NumPy draws the
+order (drawing it inside jit was not tried).
 
 Threads: XLA has no call to set them. Its CPU client reads their number from PJRT_NPROC when it
 starts, so this module sets that, from SPEED_THREADS, before it imports jax.

@@ -11,17 +11,18 @@ loss is read once at the end of a run, and the optimizer comes in all the ways t
 
 What was tried, microseconds per update on 2 cores, Adam. Batch 128, hidden 1000: default 4200,
 foreach 4000, fused 3100, compiled 3000. Batch 1, hidden 100: 470, 460, 320, 230; there compiling
-loss and backward() apart takes 490 and gradients by torch.func 390; the C++ wrapper and
-max-autotune do not help. A compiled Adam step takes twice as long as the fused one, which is used
+loss and backward() apart takes 490 and gradients by torch.func 390; the C++ wrapper gains 3 %,
+max-autotune nothing. A compiled Adam step takes twice as long as the fused one, which is used
 instead: Inductor recomputes both powers of the bias correction for every 16 weights.
 
-Pixels stay uint8: at batch 128 the same speed as float32, 3 % slower at batch 1, 140 MB less.
-Flushing denormals changed nothing. All is float32, except that Muon orthogonalizes in bfloat16.
+Pixels stay uint8: at batch 128 the same speed as float32, 2 to 5 % slower at batch 1, 140 MB less.
+Flushing denormals made no difference that could be seen. All is float32, except that Muon
+orthogonalizes in bfloat16.
 """
 
 import os
 
-# PyTorch's own switch for huge pages under large tensors, read at the first allocation: 20 % at
+# PyTorch's own switch for huge pages under large tensors, read at the first allocation: 16 % at
 # batch 60,000, 8 % at hidden 8000, nothing at batch 128.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
