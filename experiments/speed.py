@@ -144,7 +144,6 @@ def works(fast: bool) -> list[Work]:
         Work("muon", share=0.05),
         *(Work(hidden=hidden) for hidden in (100, 300, 3000, 8000)),
         *(Work(optimizer, contenders=(OURS, *TORCHES), share=0.25) for optimizer in torch_has),
-        Work("lbfgs", contenders=(OURS, *TORCHES), share=0.03),
     ]
 
 
@@ -182,8 +181,7 @@ def measure_work(
         for contender in ready:
             time.sleep(0.1)  # until the threads of the one before have gone to sleep
             answer = ask(workers[contender], {"updates": work.updates})
-            done = answer["gradients"] or work.updates  # L-BFGS takes many gradients in an update
-            seconds[contender].append(answer["seconds"] / done * work.epoch)
+            seconds[contender].append(answer["seconds"] / work.updates * work.epoch)
     return [row("epoch", contender, work, seconds[contender]) for contender in ready]
 
 
@@ -312,8 +310,7 @@ def ratios(m: Medians) -> list[Ratio]:
         found.append(Ratio(f"s/update, {opt}, batch 1", fastest, mine, theirs, 0.95, alone))
     for opt in m.optimizers():
         mine, theirs = m.get("epoch", OURS, opt), m.least(TORCHES, opt)
-        alone = math.nan if opt == "lbfgs" else products
-        found.append(Ratio(f"s/epoch, {opt}, batch 128", fastest, mine, theirs, 0.7, alone))
+        found.append(Ratio(f"s/epoch, {opt}, batch 128", fastest, mine, theirs, 0.7, products))
     for name, measure, aims in (
         ("whole process, 1 epoch", "process, 1 epochs", (0.6, 0.45)),
         ("whole process, 10 epochs", "process, 10 epochs", (0.55, 0.8)),

@@ -35,7 +35,6 @@ class Trainer:
         rate = {"lr": RATES[optimizer]} if optimizer in RATES else {}
         self.optimizer = nn.OPTIMIZERS[optimizer](**rate)
         self.batch_size, self.seed = batch_size, seed
-        self.gradients = 0
         self._epochs: dict[int, Iterator[nn.Record]] = {}
 
     def run(self, updates: int) -> float:
@@ -44,9 +43,7 @@ class Trainer:
             split = self.split[: updates * self.batch_size]
             loader = nn.mini_batch(split, min(self.batch_size, len(split)), self.seed)
             self._epochs[updates] = nn.fit(self.model, self.optimizer, loader, 1_000_000)
-        record = next(self._epochs[updates])
-        self.gradients = -(-record.examples // self.batch_size)
-        return record.train_loss
+        return next(self._epochs[updates]).train_loss
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         test = nn.Split(images, labels, 255.0)
