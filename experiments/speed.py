@@ -394,17 +394,18 @@ def figure(m: Medians, path: Path) -> None:
         axes.grid(alpha=0.3)
     by_batch.legend(fontsize=8)
     optimizers = m.optimizers()
-    for offset, (name, colour, contenders) in enumerate(
-        [("nnscratch", OURS.colour, (OURS,)), ("PyTorch's fastest", TORCH.colour, TORCHES)]
+    places = range(len(optimizers))
+    for name, colour, contenders in (
+        ("nnscratch", OURS.colour, (OURS,)),
+        ("PyTorch's fastest", TORCH.colour, TORCHES),
     ):
-        places = [place + 0.4 * offset - 0.2 for place in range(len(optimizers))]
         seconds = [m.least(contenders, optimizer) for optimizer in optimizers]
-        by_optimizer.barh(places, seconds, 0.38, color=colour, label=name)
-    by_optimizer.set_yticks(range(len(optimizers)), optimizers, fontsize=8)
+        by_optimizer.plot(seconds, places, "o", color=colour, label=name)
+    by_optimizer.set_yticks(places, optimizers, fontsize=8)
     by_optimizer.invert_yaxis()
-    by_optimizer.set(
-        xscale="log", xlabel="seconds per epoch of 60,000", title="Optimizers, batches of 128"
-    )
+    by_optimizer.set(xscale="log", xlabel="seconds per epoch of 60,000")
+    by_optimizer.set_title("Optimizers, batches of 128")
+    by_optimizer.grid(alpha=0.3)
     by_optimizer.legend(fontsize=8)
     for c in EVERYONE:
         epochs = [e for e in range(1, 16) if not math.isnan(m.get(f"seconds to epoch {e}", c))]
@@ -415,6 +416,9 @@ def figure(m: Medians, path: Path) -> None:
     by_time.set(xscale="log", xlabel="seconds since the process began", ylabel="test accuracy in %")
     by_time.set_title("Whole processes, Adam, batches of 128")
     by_time.grid(alpha=0.3)
+    for axes in (by_optimizer, by_time):
+        axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+        axes.minorticks_off()
     if by_time.lines:
         by_time.legend(fontsize=8, loc="lower right")
     fig.tight_layout()

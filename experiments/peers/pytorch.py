@@ -48,12 +48,10 @@ OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (optim.Adadelta, {}),
     "adafactor": (optim.Adafactor, {}),
     "adamax": (optim.Adamax, {}),
-    "asgd": (optim.ASGD, {}),
     "nadam": (optim.NAdam, {}),
     "radam": (optim.RAdam, {}),
     "rmsprop": (optim.RMSprop, {}),
     "rprop": (optim.Rprop, {}),
-    "lbfgs": (optim.LBFGS, {}),
 }
 
 
@@ -88,7 +86,6 @@ class Trainer:
         torch.manual_seed(seed)
         self.network = nn.Sequential(nn.Linear(784, hidden), nn.Sigmoid(), nn.Linear(hidden, 10))
         self.parameters = list(self.network.parameters())
-        self.gradients = 0
 
         compiled = variant == "compiled"
         fused = variant == "fused" or (compiled and optimizer in ("adam", "adamw", "amsgrad"))
@@ -97,13 +94,9 @@ class Trainer:
             self.optimizers = make_optimizers(optimizer, self.parameters, **flags)
         except (KeyError, TypeError) as error:
             raise NotImplementedError(f"torch.optim has no {variant} {optimizer}") from error
-        if compiled and optimizer == "lbfgs":
-            raise NotImplementedError("torch.compile does not trace LBFGS")
 
         self.update: Callable[[Tensor], Tensor] = self._update
-        if optimizer == "lbfgs":
-            self.update = self._update_by_closure
-        elif compiled:
+        if compiled:
             torch.compiler.reset()  # it gives up after eight networks in one process
             # One graph with the backward pass in it, where backward() would split it into three.
             torch._dynamo.config.trace_autograd_ops = True
@@ -135,20 +128,7 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.gradients += 1
         return loss.detach()
-
-    def _update_by_closure(self, batch: Tensor) -> Tensor:
-        (optimizer,) = self.optimizers
-
-        def closure() -> Tensor:
-            optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(batch)
-            loss.backward()
-            self.gradients += 1
-            return loss
-
-        return optimizer.step(closure).detach()
 
     def _loss_and_gradients(self, batch: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         loss = self._loss(batch)
@@ -160,7 +140,6 @@ class Trainer:
             parameter.grad = gradient
         for step in self.steps:
             step()
-        self.gradients += 1
         return loss
 
     def run(self, updates: int) -> float:
