@@ -585,7 +585,7 @@ def test_the_interval_beside_the_test_accuracy_is_wilsons() -> None:
 
 
 def test_numpys_blas_is_named_first(monkeypatch) -> None:
-    from nnscratch import environment
+    from nnscratch import products
 
     libraries = [
         {"user_api": "openmp", "filepath": "/x/sklearn.libs/libgomp.so"},
@@ -593,7 +593,7 @@ def test_numpys_blas_is_named_first(monkeypatch) -> None:
         {"user_api": "blas", "filepath": "/x/numpy.libs/libopenblas.so", "version": "2"},
     ]
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: libraries)
-    assert [library["version"] for library in environment.blas()] == ["2", "1"]
+    assert [library["version"] for library in products.libraries()] == ["2", "1"]
 
 
 def test_an_unknown_error_keeps_its_traceback(monkeypatch) -> None:
