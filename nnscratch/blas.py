@@ -84,11 +84,15 @@ def set_threads(count: int) -> None:
     """Let BLAS work with so many threads, also libraries that are loaded later."""
     from threadpoolctl import threadpool_limits
 
-    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    if count > processors:
-        warnings.warn(f"{count} threads for {processors} processors only wait", stacklevel=2)
+    if count > processors():
+        warnings.warn(f"{count} threads for {processors()} processors only wait", stacklevel=2)
     os.environ[THREADS] = str(count)
     threadpool_limits(count, user_api="blas")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def loaded_kernels() -> str:

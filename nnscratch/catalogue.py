@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .command_line import run
 from .hyper import hypers
 from .optim import OPTIMIZERS, WRAPPERS, Optimizer
+from .optim.base import nbytes
 from .optim.korean import HEADS, INTRODUCTION, KOREAN
 
 FOLDER = Path(__file__).parent / "optim"
@@ -73,14 +73,6 @@ def state_per_weight(optimizer: Optimizer) -> float:
     """Bytes of all arrays in the state, as a multiple of those of W, float32, (784, 1000)."""
     w = np.zeros((784, 1000), np.float32)
     return nbytes(optimizer.init(w)) / w.nbytes
-
-
-def nbytes(state: dict[str, Any]) -> int:
-    """Bytes of all arrays in a state."""
-    return sum(
-        nbytes(value) if isinstance(value, dict) else getattr(value, "nbytes", 0)
-        for value in state.values()
-    )
 
 
 def as_text() -> str:

@@ -46,6 +46,12 @@ class WriteError(NnscratchError):
     exit_code = 6
 
 
+class TrialsFailedError(NnscratchError):
+    """Trials of a study that ended with an error, or whose workers died."""
+
+    exit_code = 7
+
+
 class ContractError(NnscratchError):
     """An optimizer that breaks the contract; `failures` has one sentence for each way it does."""
 

@@ -49,6 +49,43 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Where a good value is looked for, as a distribution of numbers.
+
+    "log [1e-4, 1]"         uniform in the logarithm
+    "1 - log [1e-4, 1]"     one minus such a number, for what must stay below 1
+    "log x 30"              uniform in the logarithm, from a 30th of the default to 30 times it
+    "[0, 1]"                uniform
+    "{0, 0.5, 0.9}"         one of these
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self.at(0.5, 1.0)
+
+    def at(self, u: float, default: float) -> float:
+        """The value below which the share u, in [0, 1), of the distribution lies."""
+        if match := re.fullmatch(r"\{(.+)\}", self.text):
+            choices = [float(choice) for choice in match[1].split(", ")]
+            return choices[math.floor(u * len(choices))]
+        if match := re.fullmatch(r"log x (\S+)", self.text):
+            return default * math.pow(float(match[1]), 2 * u - 1)
+        match = re.fullmatch(r"(1 - log |log |)\[(\S+), (\S+)\]", self.text)
+        if match is None:
+            raise ValueError(f"no search range: {self.text!r}; write it like 'log [1e-4, 1]'")
+        low, high = float(match[2]), float(match[3])
+        if not match[1]:
+            return low + u * (high - low)
+        if match[1].startswith("1"):
+            return 1 - low * math.pow(high / low, 1 - u)
+        return low * math.pow(high / low, u)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Hyper:
     """One hyper-parameter, as help texts, flags and tests want to read it."""
 
@@ -57,6 +94,7 @@ class Hyper:
     default: float
     interval: Interval
     meaning: str
+    search: Search | None = None
 
     def check(self, value: object) -> float:
         """The value as a plain Python number; UsageError if it is none, or out of range.
@@ -68,14 +106,17 @@ class Hyper:
         return number
 
 
-def hyper(default: float, interval: str, meaning: str) -> Any:
+def hyper(default: float, interval: str, meaning: str, search: str | None = None) -> Any:
     """A dataclass field for one hyper-parameter.
 
-        beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient")
+        beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient", "1 - log [1e-2, 1]")
 
-    `interval` is the allowed range; `meaning` a noun phrase that can follow "the".
+    `interval` is the allowed range; `meaning` a noun phrase that can follow "the"; `search` says
+    where a comparison looks for a good value (see Search), None that it keeps the default.
     """
-    metadata = {"interval": Interval(interval), "meaning": meaning}
+    metadata: dict[str, Any] = {"interval": Interval(interval), "meaning": meaning}
+    if search is not None:
+        metadata["search"] = Search(search)
     return dataclasses.field(default=default, metadata=metadata)
 
 

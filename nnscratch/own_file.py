@@ -26,7 +26,7 @@ def load_optimizer(text: str) -> type[Optimizer]:
         raise UsageError(f"{text!r} names no class in a file", "write it like my_opt.py:MyOpt")
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "give the path of a file, seen from here")
-    module = _imported(path)
+    module = import_file(path)
     own = {name: value for name, value in vars(module).items() if isinstance(value, type)}
     optimizers = [name for name, cls in own.items() if issubclass(cls, Optimizer)]
     optimizers = [name for name in optimizers if own[name].__module__ == module.__name__]
@@ -39,11 +39,11 @@ def load_optimizer(text: str) -> type[Optimizer]:
     return found
 
 
-def _imported(path: Path) -> ModuleType:
-    """The file as a module, under a name that no other module has."""
+def import_file(path: Path, name: str | None = None) -> ModuleType:
+    """The file as a module of that name, by default one that no other module has."""
     resolved = path.resolve()
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:8]
-    name = f"{path.stem}_{digest}"
+    name = name or f"{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be imported", "give a file of Python source")

@@ -29,10 +29,17 @@ class AdaBelief(Elementwise):
     authors' code, whose rectification (as in `radam`) is left out. m in dw - m is the new one.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared surprise s")
-    eps: float = hyper(1e-16, "[0, inf)", "number added to s in each update, and outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared surprise s", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(
+        1e-16,
+        "[0, inf)",
+        "number added to s in each update, and outside the root",
+        "log [1e-18, 1e-6]",
+    )
 
     def scalars(self, state: State) -> dict[str, float]:
         t = state["t"]

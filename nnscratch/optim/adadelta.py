@@ -31,9 +31,11 @@ class AdaDelta(Elementwise):
     Keras' default lr of 0.001 (since 2.3) makes it a thousand times slower than the paper's.
     """
 
-    lr: float = hyper(1.0, "(0, inf)", "factor on the step")
-    rho: float = hyper(0.9, "[0, 1)", "decay of both means")
-    eps: float = hyper(1e-6, "(0, inf)", "number added inside both roots; it starts the motion")
+    lr: float = hyper(1.0, "(0, inf)", "factor on the step", "log x 30")
+    rho: float = hyper(0.9, "[0, 1)", "decay of both means", "1 - log [1e-3, 1e-1]")
+    eps: float = hyper(
+        1e-6, "(0, inf)", "number added inside both roots; it starts the motion", "log [1e-9, 1e-2]"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     @staticmethod

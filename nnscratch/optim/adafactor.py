@@ -39,11 +39,17 @@ class Adafactor(Counted):
     factored; optax does so from 128 rows and columns on.
     """
 
-    lr: float = hyper(1e-2, "(0, inf)", "bound on the step, as a share of the size of w")
-    decay_power: float = hyper(0.8, "(0, inf)", "power of t with which the averages lengthen")
+    lr: float = hyper(
+        1e-2, "(0, inf)", "bound on the step, as a share of the size of w", "log x 30"
+    )
+    decay_power: float = hyper(
+        0.8, "(0, inf)", "power of t with which the averages lengthen", "[0.5, 1]"
+    )
     eps1: float = hyper(1e-30, "(0, inf)", "number added to the squared gradient")
-    eps2: float = hyper(1e-3, "[0, inf)", "smallest size that w is taken to have")
-    clip: float = hyper(1.0, "(0, inf)", "largest root mean square of u")
+    eps2: float = hyper(
+        1e-3, "[0, inf)", "smallest size that w is taken to have", "log [1e-4, 1e-1]"
+    )
+    clip: float = hyper(1.0, "(0, inf)", "largest root mean square of u", "log x 10")
 
     def slots(self, w: Array) -> State:
         if w.ndim == 2:

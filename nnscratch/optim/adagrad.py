@@ -29,8 +29,8 @@ class AdaGrad(Elementwise):
     (here: eps_root). The lecture's slide assigns s <- dw^2 where it means to accumulate.
     """
 
-    lr: float = hyper(1e-2, "(0, inf)", "step size")
-    eps: float = hyper(1e-10, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-2, "(0, inf)", "step size", "log x 30")
+    eps: float = hyper(1e-10, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     eps_root: float = hyper(0.0, "[0, inf)", "number added inside the root")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 

@@ -31,10 +31,12 @@ class Adam(Elementwise):
     eps inside the root (here: eps_root).
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     eps_root: float = hyper(0.0, "[0, inf)", "number added inside the root")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
@@ -87,10 +89,12 @@ class AdamUncorrected(Elementwise):
 
     name = "adam_uncorrected"
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     eps_root: float = hyper(0.0, "[0, inf)", "number added inside the root")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 

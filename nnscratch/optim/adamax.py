@@ -28,10 +28,12 @@ class AdaMax(Elementwise):
     Keras adds eps to u in the denominator. PyTorch's default lr is the paper's, 0.002 as here.
     """
 
-    lr: float = hyper(2e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the largest gradient u")
-    eps: float = hyper(1e-8, "[0, inf)", "number added to the size of the gradient")
+    lr: float = hyper(2e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(0.999, "[0, 1)", "decay of the largest gradient u", "1 - log [1e-4, 1e-1]")
+    eps: float = hyper(
+        1e-8, "[0, inf)", "number added to the size of the gradient", "log [1e-10, 1]"
+    )
 
     def scalars(self, state: State) -> dict[str, float]:
         return {"correction1": 1 - self.beta1 ** state["t"]}

@@ -29,10 +29,12 @@ class AdamW(Elementwise):
     by the schedule's factor alone. Default decay: PyTorch 0.01, optax 0.0001, Keras 0.004.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     weight_decay: float = hyper(1e-2, "[0, inf)", "share of a weight lost in a step, times lr")
 
     def scalars(self, state: State) -> dict[str, float]:

@@ -33,11 +33,13 @@ class Adan(Elementwise):
     paper's weight_decay is 0.02.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.98, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.92, "[0, 1)", "decay of the mean change v, and its weight")
-    beta3: float = hyper(0.99, "[0, 1)", "decay of the mean square n")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.98, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 0.5]")
+    beta2: float = hyper(
+        0.92, "[0, 1)", "decay of the mean change v, and its weight", "1 - log [1e-2, 0.5]"
+    )
+    beta3: float = hyper(0.99, "[0, 1)", "decay of the mean square n", "1 - log [1e-4, 1e-1]")
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     weight_decay: float = hyper(0.0, "[0, inf)", "share of a weight lost in a step, times lr")
 
     def scalars(self, state: State) -> dict[str, float]:

@@ -51,6 +51,7 @@ class Optimizer(Part):
     scope: Scope = "tensor"
     needs: frozenset[str] = frozenset()
     positions: ClassVar[tuple[str, ...]] = ()  # entries of the state that are points, as w is
+    matrix_method: ClassVar[bool] = False  # an update takes far longer than a gradient
 
     @property
     def rate(self) -> float | None:
@@ -214,3 +215,11 @@ def check_alike(name: str, w: Array, others: Mapping[str, Array]) -> None:
                 f"but w is {w.dtype}{list(w.shape)}",
                 "give each array w a gradient of its own shape and dtype, and a state of its own",
             )
+
+
+def nbytes(state: State) -> int:
+    """Bytes of all arrays in a state."""
+    return sum(
+        nbytes(value) if isinstance(value, dict) else getattr(value, "nbytes", 0)
+        for value in state.values()
+    )

@@ -41,11 +41,14 @@ class KFAC(Counted):
 
     scope = "layer"
     needs = frozenset({"moments"})
+    matrix_method = True
 
-    lr: float = hyper(1e-2, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the velocity that remains after a step")
-    average_decay: float = hyper(0.95, "[0, 1)", "largest decay of A and G")
-    damping: float = hyper(1e-2, "(0, inf)", "curvature added in all directions")
+    lr: float = hyper(1e-2, "(0, inf)", "step size", "log x 30")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the velocity that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
+    average_decay: float = hyper(0.95, "[0, 1)", "largest decay of A and G", "1 - log [1e-2, 1]")
+    damping: float = hyper(1e-2, "(0, inf)", "curvature added in all directions", "log [1e-4, 1]")
     refresh: int = hyper(20, "[1, inf)", "number of updates between two inversions")
 
     def slots(self, w: Array) -> State:

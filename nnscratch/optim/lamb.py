@@ -34,10 +34,12 @@ class LAMB(Counted):
     bias correction and takes |w| as 10 at most.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size, as a share of |w|")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-6, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size, as a share of |w|", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-6, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     weight_decay: float = hyper(1e-2, "[0, inf)", "weight of w in the direction u")
 
     def slots(self, w: Array) -> State:

@@ -31,8 +31,10 @@ class LARS(Counted):
     divides by |dw + weight_decay w|.
     """
 
-    lr: float = hyper(1.0, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the velocity that remains after a step")
+    lr: float = hyper(1.0, "(0, inf)", "step size", "log x 30")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the velocity that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     trust: float = hyper(1e-3, "(0, inf)", "length of a step as a share of |w|, before lr")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 

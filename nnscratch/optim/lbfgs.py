@@ -39,8 +39,8 @@ class LBFGS(Counted):
     needs = frozenset({"loss"})
     positions = ("origin",)
 
-    lr: float = hyper(1.0, "(0, inf)", "length of the first trial of each search")
-    memory: int = hyper(10, "[1, inf)", "number of pairs")
+    lr: float = hyper(1.0, "(0, inf)", "length of the first trial of each search", "log x 30")
+    memory: int = hyper(10, "[1, inf)", "number of pairs", "{5, 10, 20}")
     c1: float = hyper(1e-4, "(0, 1)", "share of the progress that the slope promises")
     c2: float = hyper(0.9, "(0, 1)", "share of the slope that may remain")
     trials: int = hyper(25, "[1, inf)", "number of trials after which a search is given up")

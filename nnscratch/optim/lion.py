@@ -26,9 +26,9 @@ class Lion(Elementwise):
     a pixel at the border, stays. With beta1 = beta2 it is Signum, with beta1 = 0 `signsgd`.
     """
 
-    lr: float = hyper(1e-4, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "weight of m in the step")
-    beta2: float = hyper(0.99, "[0, 1)", "decay of the mean gradient m")
+    lr: float = hyper(1e-4, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "weight of m in the step", "1 - log [1e-2, 1]")
+    beta2: float = hyper(0.99, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-3, 1]")
     weight_decay: float = hyper(0.0, "[0, inf)", "share of a weight lost in a step, times lr")
 
     @staticmethod

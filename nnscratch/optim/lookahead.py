@@ -31,8 +31,12 @@ class Lookahead(Wrapper):
 
     positions = ("slow",)
 
-    k: int = hyper(5, "[1, inf)", "number of steps of the base between two of the slow weights")
-    slow_step: float = hyper(0.5, "(0, 1]", "part of the way that the slow weights follow")
+    k: int = hyper(
+        5, "[1, inf)", "number of steps of the base between two of the slow weights", "{5, 10}"
+    )
+    slow_step: float = hyper(
+        0.5, "(0, 1]", "part of the way that the slow weights follow", "{0.5, 0.8}"
+    )
 
     def slots(self, w: Array) -> State:
         slow = aligned_zeros(w.shape, w.dtype)

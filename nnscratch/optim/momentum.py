@@ -28,8 +28,10 @@ class Momentum(Elementwise):
     while lr stays, and part when it changes: here the old velocity keeps the lr of its time.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the velocity that remains after a step")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log [1e-3, 1]")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the velocity that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     @staticmethod
@@ -62,8 +64,10 @@ class HeavyBall(Elementwise):
 
     name = "heavy_ball"
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the sum that remains after a step")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log [1e-3, 1]")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the sum that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     @staticmethod

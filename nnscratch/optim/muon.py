@@ -36,11 +36,17 @@ class Muon(Counted):
     precision; theirs and PyTorch's work in bfloat16.
     """
 
-    lr: float = hyper(2e-2, "(0, inf)", "step size, the spectral norm of a step")
-    momentum: float = hyper(0.95, "[0, 1)", "decay of the mean gradient m")
+    matrix_method = True
+
+    lr: float = hyper(2e-2, "(0, inf)", "step size, the spectral norm of a step", "log x 30")
+    momentum: float = hyper(
+        0.95, "[0, 1)", "decay of the mean gradient m", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     steps: int = hyper(5, "[1, inf)", "number of Newton-Schulz iterations")
     weight_decay: float = hyper(0.0, "[0, inf)", "share of a weight lost in a step, times lr")
-    vector_lr: float = hyper(0.015, "(0, inf)", "rate of AdamW for vectors, as a multiple of lr")
+    vector_lr: float = hyper(
+        0.015, "(0, inf)", "rate of AdamW for vectors, as a multiple of lr", "log x 30"
+    )
     beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient, for vectors")
     beta2: float = hyper(0.95, "[0, 1)", "decay of the mean squared gradient, for vectors")
     eps: float = hyper(1e-10, "[0, inf)", "number added outside the root, for vectors")

@@ -32,10 +32,14 @@ class NAdam(Elementwise):
     schedule.
     """
 
-    lr: float = hyper(2e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m, and limit of mu")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(2e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(
+        0.9, "[0, 1)", "decay of the mean gradient m, and limit of mu", "1 - log [1e-2, 1]"
+    )
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     momentum_decay: float = hyper(4e-3, "[0, inf)", "speed at which mu grows to beta1")
 
     def slots(self, w: Array) -> State:

@@ -30,8 +30,10 @@ class Nesterov(Elementwise):
     SGD(nesterov=True) is this rule. PyTorch's keeps lr outside the velocity: equal while lr stays.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the velocity that remains after a step")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log [1e-3, 1]")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the velocity that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     @staticmethod
@@ -67,8 +69,10 @@ class NesterovLookahead(Elementwise):
 
     name = "nesterov_lookahead"
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1)", "part of the velocity that remains after a step")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log [1e-3, 1]")
+    momentum: float = hyper(
+        0.9, "[0, 1)", "part of the velocity that remains after a step", "{0, 0.5, 0.9, 0.95, 0.99}"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     positions = ("theta",)

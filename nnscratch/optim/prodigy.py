@@ -37,10 +37,12 @@ class Prodigy(Counted):
 
     scope = "model"
 
-    lr: float = hyper(1.0, "(0, inf)", "factor on the step that d gives")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root, times d")
+    lr: float = hyper(1.0, "(0, inf)", "factor on the step that d gives", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root, times d", "log [1e-10, 1]")
     weight_decay: float = hyper(0.0, "[0, inf)", "share of a weight lost in a step, times lr d")
     d0: float = hyper(1e-6, "(0, inf)", "estimate of d to start from")
 

@@ -24,9 +24,9 @@ class QHM(Elementwise):
     Note: m starts at 0 without a correction, so momentum sets in over 1 / (1 - momentum) updates.
     """
 
-    lr: float = hyper(1.0, "(0, inf)", "step size")
-    momentum: float = hyper(0.999, "[0, 1)", "decay of the mean gradient m")
-    nu: float = hyper(0.7, "[0, 1]", "weight of m in the step")
+    lr: float = hyper(1.0, "(0, inf)", "step size", "log x 30")
+    momentum: float = hyper(0.999, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-3, 1]")
+    nu: float = hyper(0.7, "[0, 1]", "weight of m in the step", "[0, 1]")
 
     @staticmethod
     def rule(

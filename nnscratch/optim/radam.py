@@ -35,10 +35,12 @@ class RAdam(Elementwise):
     step is the 6th and here the 5th. PyTorch adds eps to the root before the correction.
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     threshold: float = hyper(4.0, "[4, inf)", "length of the average from which v counts")
 
     def scalars(self, state: State) -> dict[str, float]:

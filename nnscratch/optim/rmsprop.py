@@ -27,9 +27,11 @@ class RMSProp(Elementwise):
     step is lr / sqrt(1 - rho), ten times lr at rho 0.99.
     """
 
-    lr: float = hyper(1e-2, "(0, inf)", "step size")
-    rho: float = hyper(0.99, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-2, "(0, inf)", "step size", "log x 30")
+    rho: float = hyper(
+        0.99, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     eps_root: float = hyper(0.0, "[0, inf)", "number added inside the root")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 

@@ -32,9 +32,9 @@ class Rprop(Elementwise):
     changes lr later, has no effect.
     """
 
-    lr: float = hyper(1e-2, "(0, inf)", "first step of each weight")
-    grow: float = hyper(1.2, "[1, inf)", "factor on the step while the sign stays")
-    shrink: float = hyper(0.5, "(0, 1]", "factor on the step after a change of sign")
+    lr: float = hyper(1e-2, "(0, inf)", "first step of each weight", "log x 30")
+    grow: float = hyper(1.2, "[1, inf)", "factor on the step while the sign stays", "[1.05, 1.5]")
+    shrink: float = hyper(0.5, "(0, 1]", "factor on the step after a change of sign", "[0.3, 0.9]")
     step_min: float = hyper(1e-6, "(0, inf)", "shortest step")
     step_max: float = hyper(50.0, "(0, inf)", "longest step")
 

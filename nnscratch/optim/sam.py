@@ -31,7 +31,9 @@ class SAM(Wrapper):
     own_needs = frozenset({"norm"})
     positions = ("origin",)
 
-    radius: float = hyper(0.05, "(0, inf)", "distance to the point whose gradient counts")
+    radius: float = hyper(
+        0.05, "(0, inf)", "distance to the point whose gradient counts", "log x 10"
+    )
 
     def slots(self, w: Array) -> State:
         return super().slots(w) | {"origin": aligned_zeros(w.shape, w.dtype), "away": False}

@@ -43,8 +43,10 @@ class ScheduleFreeSGD(Elementwise):
     name = "schedule_free_sgd"
     positions = ("z", "x")
 
-    lr: float = hyper(1.0, "(0, inf)", "step size")
-    momentum: float = hyper(0.9, "[0, 1]", "share of x in the point of the gradient")
+    lr: float = hyper(1.0, "(0, inf)", "step size", "log x 30")
+    momentum: float = hyper(
+        0.9, "[0, 1]", "share of x in the point of the gradient", "1 - log [1e-2, 1]"
+    )
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     def slots(self, w: Array) -> State:
@@ -101,10 +103,14 @@ class ScheduleFreeAdamW(Elementwise):
     name = "schedule_free_adamw"
     positions = ("z", "x")
 
-    lr: float = hyper(2.5e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1]", "share of x in the point of the gradient")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient v")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    lr: float = hyper(2.5e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(
+        0.9, "[0, 1]", "share of x in the point of the gradient", "1 - log [1e-2, 1]"
+    )
+    beta2: float = hyper(
+        0.999, "[0, 1)", "decay of the mean squared gradient v", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     weight_decay: float = hyper(0.0, "[0, inf)", "share of a weight lost in a step, times lr")
 
     def slots(self, w: Array) -> State:

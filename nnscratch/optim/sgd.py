@@ -25,7 +25,7 @@ class SGD(Elementwise):
     gradient descent. Rule and defaults as in PyTorch (Keras: lr 0.01).
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log [1e-2, 10]")
     weight_decay: float = hyper(0.0, "[0, inf)", "L2 penalty, added to dw as weight_decay w")
 
     @staticmethod

@@ -32,8 +32,10 @@ class Shampoo(Counted):
     length, which later versions add.
     """
 
-    lr: float = hyper(1.0, "(0, inf)", "step size")
-    eps: float = hyper(1e-2, "(0, inf)", "multiple of I at which the sums start")
+    matrix_method = True
+
+    lr: float = hyper(1.0, "(0, inf)", "step size", "log x 30")
+    eps: float = hyper(1e-2, "(0, inf)", "multiple of I at which the sums start", "log x 100")
     refresh: int = hyper(50, "[1, inf)", "largest number of updates for which the roots are kept")
 
     def slots(self, w: Array) -> State:

@@ -25,7 +25,7 @@ class SignSGD(Elementwise):
     Note: what Adam is without averages. With momentum it is called Signum (see `lion`).
     """
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size")
+    lr: float = hyper(1e-3, "(0, inf)", "step size", "log x 30")
 
     @staticmethod
     def rule(w: Array, dw: Array, *, lr: float) -> Array:

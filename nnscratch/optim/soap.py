@@ -38,10 +38,12 @@ class SOAP(Counted):
     from the next one on.
     """
 
-    lr: float = hyper(3e-3, "(0, inf)", "step size")
-    beta1: float = hyper(0.95, "[0, 1)", "decay of the mean gradient M")
-    beta2: float = hyper(0.95, "[0, 1)", "decay of V, L and R")
-    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root")
+    matrix_method = True
+
+    lr: float = hyper(3e-3, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.95, "[0, 1)", "decay of the mean gradient M", "1 - log [1e-2, 1]")
+    beta2: float = hyper(0.95, "[0, 1)", "decay of V, L and R", "1 - log [1e-3, 1e-1]")
+    eps: float = hyper(1e-8, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
     weight_decay: float = hyper(1e-2, "[0, inf)", "share of a weight lost in a step, times lr")
     refresh: int = hyper(10, "[1, inf)", "number of updates between two changes of the basis")
 

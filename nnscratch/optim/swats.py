@@ -47,11 +47,20 @@ class SWATS(Counted):
 
     scope = "model"
 
-    lr: float = hyper(1e-3, "(0, inf)", "step size of Adam")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m, and momentum of SGD")
-    beta2: float = hyper(0.999, "[0, 1)", "decay of the mean squared gradient a, and of lambda")
-    eps: float = hyper(1e-9, "[0, inf)", "number added outside the root")
-    tolerance: float = hyper(1e-9, "[0, inf)", "distance of gamma from its mean that switches")
+    lr: float = hyper(1e-3, "(0, inf)", "step size of Adam", "log x 30")
+    beta1: float = hyper(
+        0.9, "[0, 1)", "decay of the mean gradient m, and momentum of SGD", "1 - log [1e-2, 1]"
+    )
+    beta2: float = hyper(
+        0.999,
+        "[0, 1)",
+        "decay of the mean squared gradient a, and of lambda",
+        "1 - log [1e-4, 1e-1]",
+    )
+    eps: float = hyper(1e-9, "[0, inf)", "number added outside the root", "log [1e-10, 1]")
+    tolerance: float = hyper(
+        1e-9, "[0, inf)", "distance of gamma from its mean that switches", "log [1e-9, 1e-2]"
+    )
 
     def slots(self, w: Array) -> State:
         arrays = {name: aligned_zeros(w.shape, w.dtype) for name in ("m", "a", "v", "p")}

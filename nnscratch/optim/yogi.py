@@ -30,10 +30,12 @@ class Yogi(Elementwise):
     at zero. optax and TensorFlow Addons also start m at 1e-6.
     """
 
-    lr: float = hyper(1e-2, "(0, inf)", "step size")
-    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m")
-    beta2: float = hyper(0.999, "[0, 1)", "1 minus the rate at which v follows dw^2")
-    eps: float = hyper(1e-3, "[0, inf)", "number added outside the root")
+    lr: float = hyper(1e-2, "(0, inf)", "step size", "log x 30")
+    beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient m", "1 - log [1e-2, 1]")
+    beta2: float = hyper(
+        0.999, "[0, 1)", "1 minus the rate at which v follows dw^2", "1 - log [1e-4, 1e-1]"
+    )
+    eps: float = hyper(1e-3, "[0, inf)", "number added outside the root", "log [1e-6, 1]")
     initial: float = hyper(1e-6, "[0, inf)", "value of v before the first update")
 
     def slots(self, w: Array) -> State:

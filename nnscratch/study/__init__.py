@@ -1,0 +1,1 @@
+"""A study: many trainings, planned, run on several processes, kept, and compared."""

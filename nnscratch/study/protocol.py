@@ -1,0 +1,220 @@
+"""The protocol: which trials a study needs, given those that are finished.
+
+For each optimizer and each schedule apart:
+
+    search   trials with the tuning seed, over learning rates or all hyper-parameters
+    full     the best few of them at full length, where the search was shorter
+    final    the best of these with fresh seeds; the only trials that read test images
+
+What is best is decided by validation images: the accuracy after the last epoch, and the loss
+among equals. A trial that diverged comes last.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..hyper import hypers, values
+from ..optim.base import Optimizer
+from ..schedules import Schedule
+from .ledger import Row
+from .trials import Trial, Workload
+
+TUNING_SEED = 0  # the final trials have the seeds 1, 2, 3, ...
+PER_DECADE = 2  # learning rates
+BELOW = 4  # how many of the learning rates lie below the default
+EXTENSION = 2  # so many more beyond the best one, while that lies at the edge
+MOST = 14  # learning rates of one optimizer
+
+
+@dataclass(frozen=True)
+class Tier:
+    """How much is spent on tuning.
+
+    rates     learning rates in the search
+    samples   quasi-random points in the search, over all hyper-parameters
+    tuning    epochs of a trial in the search; 0 for the full length
+    full      how many of them are trained at full length
+    epochs    epochs of the full length
+    seeds     final trials
+    limit     training images, if not all
+    hidden    units of the hidden layers
+    """
+
+    name: str
+    meaning: str
+    rates: int = 0
+    samples: int = 0
+    tuning: int = 0
+    full: int = 0
+    epochs: int = 10
+    seeds: int = 12
+    limit: int | None = None
+    hidden: tuple[int, ...] = (1000,)
+
+
+TIERS = {
+    tier.name: tier
+    for tier in (
+        Tier(
+            "smoke",
+            "the tier lr made small, to see that all runs: says nothing about the optimizers",
+            rates=4,
+            tuning=1,
+            full=1,
+            epochs=2,
+            seeds=3,
+            limit=10_000,
+            hidden=(128,),
+        ),
+        Tier("defaults", "the optimizers as they come"),
+        Tier("lr", "the learning rate is tuned, all else as it comes", 10, 0, 3, 3),
+        Tier("all", "all hyper-parameters are tuned", samples=20),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """All trials of one optimizer under one schedule."""
+
+    workload: Workload
+    optimizer: Optimizer
+    schedule: Schedule
+    tier: Tier
+    epochs: int
+    seeds: int
+
+    @property
+    def tuning_epochs(self) -> int:
+        return min(self.tier.tuning or self.epochs, self.epochs)
+
+    def next_trials(self, row_of: Callable[[Trial, str], Row | None]) -> list[tuple[Trial, str]]:
+        """The trials to run now, each with its stage; none when all are finished.
+
+        `row_of` gives the row of a finished trial of that stage.
+        """
+        best = self.optimizer
+        for stage, plan in (("search", self._search), ("full", self._full)):
+            trials = plan(row_of)
+            rows = [row_of(trial, stage) for trial in trials]
+            if missing := [t for t, row in zip(trials, rows, strict=True) if row is None]:
+                return [(trial, stage) for trial in missing]
+            if trials:
+                best = trials[best_of([row for row in rows if row])].optimizer
+        final = [self._trial(best, seed, self.epochs, True) for seed in self.final_seeds]
+        return [(trial, "final") for trial in final if row_of(trial, "final") is None]
+
+    @property
+    def final_seeds(self) -> range:
+        return range(TUNING_SEED + 1, TUNING_SEED + 1 + self.seeds)
+
+    def most_epochs(self) -> int:
+        """The epochs of all trials, if no search has to be extended."""
+        search = (self.tier.rates + self.tier.samples) * self.tuning_epochs
+        full = self.tier.full * self.epochs if self.tuning_epochs < self.epochs else 0
+        return search + full + self.seeds * self.epochs
+
+    def _search(self, row_of: Callable[[Trial, str], Row | None]) -> list[Trial]:
+        if self.tier.samples:
+            points = sampled(self.optimizer, self.tier.samples)
+            return [self._trial(p, TUNING_SEED, self.tuning_epochs) for p in points]
+        if not self.tier.rates or self.optimizer.rate is None:
+            return []
+        below = min(BELOW, self.tier.rates // 2)
+        steps = list(range(-below, self.tier.rates - below))
+        while True:
+            trials = [
+                self._trial(at_step(self.optimizer, k), TUNING_SEED, self.tuning_epochs)
+                for k in steps
+            ]
+            rows = [row_of(trial, "search") for trial in trials]
+            finished = [row for row in rows if row]
+            if len(finished) < len(trials) or len(steps) >= MOST:
+                return trials
+            best = best_of(finished)
+            if best == 0:
+                steps = [steps[0] - k for k in range(EXTENSION, 0, -1)] + steps
+            elif best == len(steps) - 1:
+                steps += [steps[-1] + k for k in range(1, EXTENSION + 1)]
+            else:
+                return trials
+
+    def _full(self, row_of: Callable[[Trial, str], Row | None]) -> list[Trial]:
+        if self.tuning_epochs == self.epochs or not self.tier.full:
+            return []
+        searched = self._search(row_of)
+        rows = [row for trial in searched if (row := row_of(trial, "search"))]
+        order = sorted(range(len(rows)), key=lambda k: rank(rows[k]), reverse=True)
+        chosen = [searched[k].optimizer for k in order[: self.tier.full]]
+        return [self._trial(optimizer, TUNING_SEED, self.epochs) for optimizer in chosen]
+
+    def _trial(
+        self, optimizer: Optimizer, seed: int, epochs: int, reads_test: bool = False
+    ) -> Trial:
+        return Trial(self.workload, optimizer, self.schedule, epochs, seed, reads_test)
+
+
+def rank(row: Row) -> tuple[float, float]:
+    """What the best trial has most of."""
+    if not row.is_done:
+        return -math.inf, -math.inf
+    return row.outcome.val_accuracy[-1], -row.outcome.val_loss[-1]
+
+
+def best_of(rows: Sequence[Row]) -> int:
+    """Which of the rows is the best; the first of them if there are several."""
+    return max(range(len(rows)), key=lambda k: rank(rows[k]))
+
+
+def at_step(optimizer: Optimizer, step: int) -> Optimizer:
+    """The optimizer with another learning rate of the grid, `step` places above its own."""
+    rate = (optimizer.rate or 0.0) * 10 ** (step / PER_DECADE)
+    return optimizer.with_lr(float(f"{rate:.3g}"))
+
+
+def sampled(optimizer: Optimizer, count: int) -> list[Optimizer]:
+    """The optimizer with hyper-parameters from a scrambled Halton sequence over their searches.
+
+    Source: Owen, A randomized Halton algorithm in R, arXiv 1706.02808, as SciPy has it.
+    """
+    from scipy.stats.qmc import Halton  # takes half a second to import
+
+    paths = searched(optimizer)
+    if not paths:
+        raise UsageError(
+            f"{optimizer.name} has no hyper-parameter with a search range",
+            'give one to a field, as in nn.hyper(0.1, "(0, inf)", "step size", "log x 30")',
+        )
+    points = Halton(len(paths), rng=0).random(count)
+    return [placed(optimizer, dict(zip(paths, point, strict=True))) for point in points]
+
+
+def searched(optimizer: Optimizer) -> list[str]:
+    """The hyper-parameters that have a search range; those of an optimizer inside as base.lr."""
+    own = [name for name, hyper in hypers(type(optimizer)).items() if hyper.search]
+    base = getattr(optimizer, "base", None)
+    inner = searched(base) if isinstance(base, Optimizer) else []
+    return own + [f"base.{name}" for name in inner]
+
+
+def placed(optimizer: Optimizer, point: Mapping[str, float]) -> Optimizer:
+    """The optimizer at a point of the unit cube, whose coordinates are named as in `searched`."""
+    changes: dict[str, object] = {}
+    for name, hyper in hypers(type(optimizer)).items():
+        if name in point and hyper.search:
+            value = hyper.search.at(point[name], hyper.default)
+            changes[name] = round(value) if hyper.kind is int else float(f"{value:.4g}")
+    inner = {k.removeprefix("base."): u for k, u in point.items() if k.startswith("base.")}
+    if inner:
+        changes["base"] = placed(optimizer.base, inner)  # type: ignore[attr-defined]
+    return dataclasses.replace(optimizer, **changes)  # type: ignore[type-var]
+
+
+def flat_values(optimizer: Optimizer) -> dict[str, float]:
+    """All hyper-parameters, those of an optimizer inside as base.lr."""
+    base = getattr(optimizer, "base", None)
+    inner = flat_values(base) if isinstance(base, Optimizer) else {}
+    return values(optimizer) | {f"base.{name}": value for name, value in inner.items()}
