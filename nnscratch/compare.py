@@ -1,10 +1,13 @@
 """Compare optimizers fairly: python -m nnscratch.compare --opts sgd,momentum,adam"""
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 from . import blas
 from .activations import Activation
@@ -18,6 +21,7 @@ from .loop import SUPPLIED, check_supplied
 from .losses import Loss
 from .optim import OPTIMIZERS, Optimizer
 from .own_file import load_optimizer, names_a_file
+from .report import write_report
 from .runs import RunFolder
 from .schedules import SCHEDULES, Schedule
 from .settings import PARTS
@@ -25,6 +29,7 @@ from .study import design as designs
 from .study import fingerprint
 from .study.cluster import DaskPool
 from .study.design import Competitor, Design
+from .study.estimate import duration, seconds_per_epoch
 from .study.ledger import Ledger, Row, alone
 from .study.protocol import TIERS, Course, Tier, flat_values
 from .study.trials import Trial, Workload
@@ -33,6 +38,7 @@ from .study.workers import Data, LocalPool, Pool, Result, results
 PROG = "python -m nnscratch.compare"
 BASELINE = "nesterov"
 MATRIX_SEEDS = 3
+BAR = "{percentage:3.0f} %|{bar:30}| {elapsed} so far, {remaining} left{postfix}"
 NETWORK_PARTS = ("activation", "init", "loss")
 
 
@@ -70,6 +76,8 @@ def main(argv: Sequence[str]) -> None:
     data = load_dataset(
         asked.dataset, data_dir=asked.data_dir, val_size=asked.val_size, limit=asked.limit
     )
+    if asked.limit is None:
+        data = dataclasses.replace(data, train=data.train[: asked.tier.limit])
     splits = {"train": data.train, "val": data.val, "test": data.test}
     workload = make_workload(asked, data, splits)
     courses = make_courses(asked, workload)
@@ -79,6 +87,7 @@ def main(argv: Sequence[str]) -> None:
         ledger = Ledger(folder.path / "trials.csv")
         folder.write_json(designs.FILE, design.to_json())
         failed = work(asked, courses, ledger, splits)
+        write_report(folder)
     if failed:
         raise TrialsFailedError(
             f"{failed} trials failed; {folder.path / 'trials.csv'} says why",
@@ -139,7 +148,7 @@ def parse(argv: Sequence[str]) -> Asked:
     for name in NETWORK_PARTS:
         kind, registry, _ = PARTS[name]
         given[name] = registry[known_name(registry, kind, given[name])]()
-    for name in ("epochs", "seeds", "limit", "hidden"):
+    for name in ("epochs", "seeds", "hidden"):
         if given[name] is None:
             given[name] = getattr(tier, name)
     given["jobs"] = given["jobs"] or max(1, blas.processors() // given["threads"])
@@ -250,33 +259,48 @@ def open_folder(asked: Asked, design: Design) -> RunFolder:
 
 
 def work(asked: Asked, courses: Sequence[Course], ledger: Ledger, splits: Data) -> int:
-    """Run all trials that are missing; how many of the study's trials failed."""
+    """Run all trials that are missing, and keep each as it ends; how many of them failed."""
     codes = {course.optimizer: fingerprint.of_code(course.optimizer) for course in courses}
-    tried: set[str] = set()  # failed trials have one more chance in each call of the command
+    failed: set[str] = set()  # those of an earlier call have another chance
 
     def key(trial: Trial, stage: str) -> str:
-        plain = codes.get(trial.optimizer) or fingerprint.of_code(trial.optimizer)
-        return fingerprint.of_trial(trial, stage, plain)
+        code = codes.get(trial.optimizer) or fingerprint.of_code(trial.optimizer)
+        return fingerprint.of_trial(trial, stage, code)
 
     def row_of(trial: Trial, stage: str) -> Row | None:
         row = ledger.rows.get(key(trial, stage))
-        return row if row and (row.outcome.status != "failed" or row.key in tried) else None
+        return row if row and (row.outcome.status != "failed" or row.key in failed) else None
 
     def next_trials() -> dict[Trial, str]:
         return {trial: stage for course in courses for trial, stage in course.next_trials(row_of)}
 
-    if todo := next_trials():
-        pool = make_pool(asked, splits)
-        try:
-            while todo:
-                for trial, result in results(list(todo), pool):
-                    row = make_row(trial, todo[trial], key(trial, todo[trial]), result)
-                    ledger.append(row)
-                    tried.add(row.key)
-                todo = next_trials()
-        finally:
-            pool.close()
-    return 0
+    if not next_trials():
+        return 0
+    pool = make_pool(asked, splits)
+    bar = tqdm(disable=not sys.stderr.isatty(), bar_format=BAR)
+    try:
+        cost = seconds_per_epoch(courses, pool, len(splits["train"]))
+        bar.total = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in courses)
+        workers = f"{pool.size()} worker{'s' if pool.size() > 1 else ''}"
+        print(f"about {duration(bar.total / pool.size())} on {workers}", flush=True)
+        while todo := next_trials():
+            seconds = {trial: trial.epochs * cost[trial.optimizer.full_name] for trial in todo}
+            longest_first = sorted(todo, key=seconds.__getitem__, reverse=True)
+            for trial, result in results(longest_first, pool):
+                row = make_row(trial, todo[trial], key(trial, todo[trial]), result)
+                ledger.append(row)
+                if row.outcome.status == "failed":
+                    failed.add(row.key)
+                bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
+                bar.update(min(seconds[trial], bar.total - bar.n))
+    except KeyboardInterrupt:
+        kept = f"{len(ledger.rows)} trials are kept in {ledger.path}; the same command goes on"
+        print(f"\n{kept}", file=sys.stderr)
+        raise
+    finally:
+        bar.close()
+        pool.close()
+    return len(failed)
 
 
 def make_pool(asked: Asked, splits: Data) -> Pool:

@@ -56,6 +56,12 @@ class RunFolder:
                 raise UsageError(f"{path} is not empty", "choose a new folder with --out")
         return cls(path)
 
+    def inner(self, name: str) -> "RunFolder":
+        """A folder in this one, made if it is new."""
+        with _writing(self.path / name) as path:
+            path.mkdir(exist_ok=True)
+        return RunFolder(path)
+
     def write(self, name: str, content: bytes) -> None:
         """The file of that name, whole or not at all."""
         path, part = self.path / name, self.path / f".{name}.part"

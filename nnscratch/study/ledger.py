@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,8 +14,13 @@ from typing import Any
 from ..errors import UsageError, WriteError
 from .trials import Outcome
 
-LISTS = {"train_loss": float, "val_loss": float, "val_accuracy": float}
-LISTS |= {"gradients": int, "seconds": float}
+LISTS: dict[str, Callable[[str], float]] = {
+    "train_loss": float,
+    "val_loss": float,
+    "val_accuracy": float,
+    "gradients": int,
+    "seconds": float,
+}
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,19 @@ def from_cells(cells: Mapping[str, str]) -> Row:
         test_accuracy=optional("test_accuracy"),
         **lists,
     )
-    plain = {name: cells[name] for name in HEAD}
     return Row(
-        **plain
-        | {
-            "hypers": json.loads(cells["hypers"]),
-            "lr": optional("lr"),
-            "epochs": int(cells["epochs"]),
-            "seed": int(cells["seed"]),
-            "wall_seconds": float(cells["wall_seconds"]),
-            "outcome": outcome,
-        }
+        key=cells["key"],
+        stage=cells["stage"],
+        optimizer=cells["optimizer"],
+        hypers=json.loads(cells["hypers"]),
+        lr=optional("lr"),
+        schedule=cells["schedule"],
+        epochs=int(cells["epochs"]),
+        seed=int(cells["seed"]),
+        code=cells["code"],
+        machine=cells["machine"],
+        wall_seconds=float(cells["wall_seconds"]),
+        outcome=outcome,
     )
 
 

@@ -111,11 +111,18 @@ class Course:
     def final_seeds(self) -> range:
         return range(TUNING_SEED + 1, TUNING_SEED + 1 + self.seeds)
 
-    def most_epochs(self) -> int:
-        """The epochs of all trials, if no search has to be extended."""
-        search = (self.tier.rates + self.tier.samples) * self.tuning_epochs
-        full = self.tier.full * self.epochs if self.tuning_epochs < self.epochs else 0
-        return search + full + self.seeds * self.epochs
+    def epochs_left(self, row_of: Callable[[Trial, str], Row | None]) -> int:
+        """The epochs of all trials that are not finished, if the search is not extended."""
+        todo = self.next_trials(row_of)
+        stage = todo[0][1] if todo else ""
+        later = 0 if stage in ("", "final") else self.seeds
+        if stage == "search" and self.tuning_epochs < self.epochs:
+            later += self.tier.full
+        return sum(trial.epochs for trial, _ in todo) + later * self.epochs
+
+    def test_run(self) -> Trial:
+        """A short trial that shows how long an epoch takes; its second epoch compiles nothing."""
+        return self._trial(self.optimizer, TUNING_SEED, 2)
 
     def _search(self, row_of: Callable[[Trial, str], Row | None]) -> list[Trial]:
         if self.tier.samples:
@@ -188,7 +195,7 @@ def sampled(optimizer: Optimizer, count: int) -> list[Optimizer]:
             f"{optimizer.name} has no hyper-parameter with a search range",
             'give one to a field, as in nn.hyper(0.1, "(0, inf)", "step size", "log x 30")',
         )
-    points = Halton(len(paths), rng=0).random(count)
+    points = Halton(len(paths), seed=0).random(count)
     return [placed(optimizer, dict(zip(paths, point, strict=True))) for point in points]
 
 

@@ -1,0 +1,57 @@
+"""Make the report of a study anew from its trials: python -m nnscratch.report DIR"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .command_line import Parser, run
+from .runs import RunFolder
+from .study import design, ledger
+from .study.analysis import Analysis, analyse
+from .study.pages import write
+from .study.tables import points, signed
+
+PROG = "python -m nnscratch.report"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Read study.json and trials.csv, and write all that follows from them; nothing is trained."""
+    parser = Parser(prog=PROG, description="Make the report of a study anew from its trials.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the study")
+    folder: Path = parser.parse_args(argv).folder
+    design.read(folder)  # before the folder is written to
+    write_report(RunFolder(folder))
+
+
+def write_report(folder: RunFolder) -> Analysis:
+    """Write the report into the study's folder, and print what it comes down to."""
+    analysis = analyse(design.read(folder.path), ledger.read(folder.path / "trials.csv"))
+    write(folder, analysis)
+    print(conclusion(analysis))
+    print(f"report {folder.path / 'report.html'}")
+    return analysis
+
+
+def conclusion(analysis: Analysis) -> str:
+    """The ranking as lines for a terminal, and every doubt."""
+    lines = []
+    for schedule in analysis.design.schedules:
+        standings = analysis.of_schedule(schedule)
+        width = max((len(s.optimizer) for s in standings), default=0)
+        lines.append(
+            f"schedule {schedule}: test accuracy, sd over seeds, {'difference from '}"
+            f"{analysis.design.baseline} in points"
+        )
+        for s in standings:
+            d = s.difference
+            lines.append(
+                f"  {s.optimizer:{width}}  {100 * s.test.mean:6.2f} %  {points(s.test.sd, 2):>5}  "
+                f"{signed(d.mean):>6} [{signed(d.low)}, {signed(d.high)}]  {d.verdict}"
+                + (f"  {s.diverged} diverged" if s.diverged else "")
+            )
+    lines += [f"DOUBT  {doubt}" for doubt in analysis.doubts]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

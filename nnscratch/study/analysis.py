@@ -1,0 +1,422 @@
+"""What a study shows: spreads over seeds, paired differences, times to a target, doubts.
+
+Accuracies are shares; differences are in points, hundredths of one. A trial that diverged counts
+with the accuracy of a constant answer, 1 / classes: it is never dropped.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .design import Design
+from .ledger import Row
+from .protocol import best_of
+
+TARGETS = (0.97, 0.98)  # validation accuracies that are waited for
+TIE = 0.1  # points within which two optimizers are called equal
+NEAR_BEST = 0.2  # points from the best within which a learning rate is called good
+LEVEL = 0.05  # of the tests; the intervals cover 1 - LEVEL
+EXACT = 14  # seeds up to which all signs of Wilcoxon's test are tried
+# tuned, the second optimizer of a pair cannot be worse: the first is one of its settings
+INCLUSIONS = (("sgd", "momentum"), ("momentum", "adam"), ("sgd", "adam"))
+LEAK = {"mnist": 0.987}  # no fully connected network does better without further images
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, standard deviation (of the seeds, n - 1), smallest and largest."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "Spread":
+        sd = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+        return cls(statistics.fmean(numbers), sd, min(numbers), max(numbers))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Test accuracy minus the baseline's, over the seeds that both have, in points.
+
+    low, high   Student's 95 % interval of the mean
+    p           Wilcoxon's signed-rank test, two-sided, zeros as Pratt has them
+    p_holm      the same after Holm's correction; None outside of the family that is tested
+    verdict     "better", "worse", "tie" or "open"; "baseline" for itself
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_holm: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What it takes to reach a validation accuracy: medians over seeds, infinite for never.
+
+    Validation images are looked at after each epoch, so that all but `reached` and `of` are
+    multiples of what an epoch takes. gradients counts gradients of single images.
+    """
+
+    target: float
+    reached: int
+    of: int
+    epochs: float
+    updates: float
+    gradients: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One optimizer under one schedule.
+
+    edge                 "smallest" or "largest" where the best learning rate is the last one tried
+    search, full, final  its trials by stage, those that diverged or failed among them
+    good_rates, rates    learning rates of the search within 0.2 points of the best, and all
+    state_per_weight     bytes
+    seconds_per_update   median over the final trials
+    passes_per_epoch     gradients of each image in an epoch: 2 for SAM
+    """
+
+    optimizer: str
+    schedule: str
+    hypers: Mapping[str, float]
+    lr: float | None
+    edge: str
+    search: tuple[Row, ...]
+    full: tuple[Row, ...]
+    final: tuple[Row, ...]
+    diverged: int
+    failed: int
+    val: Spread
+    test: Spread
+    difference: Difference
+    reaches: tuple[Reach, ...]
+    good_rates: int
+    rates: int
+    state_per_weight: float
+    seconds_per_update: float
+    passes_per_epoch: float
+
+    @property
+    def best_of_k(self) -> list[tuple[float, float, float]]:
+        """For k = 1, 2, ... trials of the search: mean, low and high of the best of k."""
+        accuracies = [val_accuracy(row, 0.0) for row in self.search]
+        return [best_of_draws(accuracies, k) for k in range(1, len(accuracies) + 1)]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All standings, best first within each schedule, and what speaks against believing them."""
+
+    design: Design
+    standings: tuple[Standing, ...]
+    doubts: tuple[str, ...]
+    machines: tuple[str, ...]
+    core_hours: float
+    trials: int
+
+    def of_schedule(self, schedule: str) -> list[Standing]:
+        return [standing for standing in self.standings if standing.schedule == schedule]
+
+
+def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
+    """What the rows of the design's own code show; rows of other code play no part."""
+    codes = {name: competitor.code for name, competitor in design.optimizers.items()}
+    own = [
+        row
+        for row in rows
+        if codes.get(row.optimizer) == row.code and row.schedule in design.schedules
+    ]
+    standings: list[Standing] = []
+    doubts: list[str] = []
+    for schedule in design.schedules:
+        of_schedule = [row for row in own if row.schedule == schedule]
+        ranked = _standings(design, schedule, of_schedule)
+        standings += ranked
+        doubts += _doubts(design, schedule, ranked)
+    machines = sorted({row.machine for row in own})
+    if len(machines) > 1:
+        doubts.append(f"the trials ran on {len(machines)} kinds of machines: {'; '.join(machines)}")
+    return Analysis(
+        design,
+        tuple(standings),
+        tuple(doubts),
+        tuple(machines),
+        sum(row.wall_seconds for row in own) / 3600,
+        len(own),
+    )
+
+
+def _standings(design: Design, schedule: str, rows: Sequence[Row]) -> list[Standing]:
+    finals: dict[str, list[Row]] = {}
+    stages: dict[str, tuple[list[Row], list[Row]]] = {}
+    for name, competitor in design.optimizers.items():
+        own = [row for row in rows if row.optimizer == name]
+        search = [row for row in own if row.stage == "search"]
+        full = [row for row in own if row.stage == "full"]
+        hypers = competitor.defaults
+        if tuned := full or search:
+            hypers = dict(tuned[best_of(tuned)].hypers)
+        final = [row for row in own if row.stage == "final" and row.hypers == hypers]
+        final = sorted((r for r in final if r.seed <= competitor.seeds), key=lambda r: r.seed)
+        if any(row.outcome.status != "failed" for row in final):
+            stages[name], finals[name] = (search, full), final
+    differences = _differences(design, finals)
+    standings = [
+        _standing(design, schedule, name, *stages[name], finals[name], differences[name])
+        for name in finals
+    ]
+    return sorted(standings, key=lambda s: s.test.mean, reverse=True)
+
+
+def _standing(
+    design: Design,
+    schedule: str,
+    name: str,
+    search: Sequence[Row],
+    full: Sequence[Row],
+    final: Sequence[Row],
+    difference: Difference,
+) -> Standing:
+    chance = _chance(design)
+    counted = [row for row in final if row.outcome.status != "failed"]
+    done = [row for row in final if row.is_done]
+    images = design.images["train"]
+    timed = [row.outcome for row in done] or [row.outcome for row in counted]
+    timed = [outcome for outcome in timed if outcome.seconds]
+    grid = sorted(search, key=lambda row: row.lr or 0.0) if _is_grid(search) else []
+    best = max((val_accuracy(row, 0.0) for row in grid), default=0.0)
+    lr = final[0].lr
+    edge = ""
+    if grid and lr in (grid[0].lr, grid[-1].lr):
+        edge = "smallest" if lr == grid[0].lr else "largest"
+    return Standing(
+        optimizer=name,
+        schedule=schedule,
+        hypers=final[0].hypers,
+        lr=lr,
+        edge=edge,
+        search=tuple(search),
+        full=tuple(full),
+        final=tuple(final),
+        diverged=sum(row.outcome.status == "diverged" for row in final),
+        failed=len(final) - len(counted),
+        val=Spread.of([val_accuracy(row, chance) for row in counted]),
+        test=Spread.of([test_accuracy(row, chance) for row in counted]),
+        difference=difference,
+        reaches=tuple(_reach(counted, target) for target in TARGETS),
+        good_rates=sum(100 * (best - val_accuracy(row, 0.0)) <= NEAR_BEST for row in grid),
+        rates=len(grid),
+        state_per_weight=final[0].outcome.state_per_weight,
+        seconds_per_update=_median(o.seconds[-1] / len(o.seconds) / o.updates for o in timed),
+        passes_per_epoch=_median(o.gradients[-1] / len(o.gradients) / images for o in timed),
+    )
+
+
+def _median(numbers: Iterable[float]) -> float:
+    found = list(numbers)
+    return statistics.median(found) if found else math.nan
+
+
+def _is_grid(search: Sequence[Row]) -> bool:
+    """Whether the search was one over learning rates alone."""
+    rates = {row.lr for row in search}
+    others = {
+        tuple(v for k, v in row.hypers.items() if k.rpartition(".")[2] != "lr") for row in search
+    }
+    return len(rates) == len(search) and len(others) == 1 and None not in rates
+
+
+def _chance(design: Design) -> float:
+    return 1 / int(design.workload["sizes"][-1])
+
+
+def val_accuracy(row: Row, otherwise: float) -> float:
+    """The accuracy after the last epoch, or the other number for a trial that diverged."""
+    return row.outcome.val_accuracy[-1] if row.is_done else otherwise
+
+
+def test_accuracy(row: Row, otherwise: float) -> float:
+    """The accuracy on the test images, or the other number for a trial that diverged."""
+    accuracy = row.outcome.test_accuracy
+    return otherwise if accuracy is None else accuracy
+
+
+def _reach(rows: Sequence[Row], target: float) -> Reach:
+    found: list[tuple[float, float, float, float]] = []
+    for outcome in (row.outcome for row in rows):
+        for k, accuracy in enumerate(outcome.val_accuracy):
+            if accuracy >= target:
+                updates = (k + 1) * outcome.updates
+                found.append((k + 1, updates, outcome.gradients[k], outcome.seconds[k]))
+                break
+    never = [(math.inf,) * 4] * (len(rows) - len(found))
+    medians = [statistics.median(column) for column in zip(*found, *never, strict=True)]
+    return Reach(target, len(found), len(rows), *medians)
+
+
+def _differences(design: Design, finals: Mapping[str, Sequence[Row]]) -> dict[str, Difference]:
+    """The difference of each optimizer from the baseline; nan all over if that has no trials."""
+    accuracies = {
+        name: {
+            row.seed: test_accuracy(row, _chance(design))
+            for row in rows
+            if row.outcome.status != "failed"
+        }
+        for name, rows in finals.items()
+    }
+    base = accuracies.get(design.baseline, {})
+    found: dict[str, tuple[list[float], float]] = {}
+    for name, own in accuracies.items():
+        seeds = sorted(own.keys() & base.keys())
+        points = [round(100 * (own[seed] - base[seed]), 9) for seed in seeds]
+        found[name] = points, wilcoxon(points)
+    family = [
+        name
+        for name, (points, _) in found.items()
+        if name != design.baseline and len(points) == design.seeds
+    ]
+    corrected = dict(zip(family, holm([found[name][1] for name in family]), strict=True))
+    return {
+        name: _difference(points, p, corrected.get(name), name == design.baseline)
+        for name, (points, p) in found.items()
+    }
+
+
+def _difference(
+    points: Sequence[float], p: float, p_holm: float | None, is_baseline: bool
+) -> Difference:
+    if not points:
+        return Difference(math.nan, math.nan, math.nan, math.nan, None, "open")
+    mean = statistics.fmean(points)
+    low, high = interval(points)
+    if is_baseline:
+        verdict = "baseline"
+    elif abs(mean) <= TIE:
+        verdict = "tie"
+    elif p_holm is None or p_holm >= LEVEL:
+        verdict = "open"
+    else:
+        verdict = "better" if mean > 0 else "worse"
+    return Difference(mean, low, high, p, p_holm, verdict)
+
+
+def interval(numbers: Sequence[float]) -> tuple[float, float]:
+    """Student's interval of the mean, which for a dozen numbers covers what it says.
+
+    A percentile bootstrap of so few is too short: of a dozen normal numbers its 95 % interval
+    covers the mean in 91 % of all cases.
+    """
+    from scipy import stats
+
+    if len(set(numbers)) == 1:
+        only = numbers[0] if len(numbers) > 1 else math.nan
+        return only, only
+    found = stats.ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
+    return float(found.low), float(found.high)
+
+
+def wilcoxon(numbers: Sequence[float]) -> float:
+    """The p-value of Wilcoxon's signed-rank test; exact, with ties, for up to 14 numbers."""
+    from scipy import stats
+
+    if not any(numbers):
+        return 1.0
+    method = stats.PermutationMethod(n_resamples=2**EXACT) if len(numbers) <= EXACT else "auto"
+    return float(stats.wilcoxon(numbers, zero_method="pratt", method=method).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family, corrected.
+
+        p_(k) <- max over j <= k of (m - j + 1) p_(j), at most 1
+
+    where p_(1) <= ... <= p_(m). Source: Holm, Scandinavian Journal of Statistics 6, 65 (1979).
+    """
+    m = len(p_values)
+    corrected, so_far = [0.0] * m, 0.0
+    for j, k in enumerate(sorted(range(m), key=lambda k: p_values[k])):
+        so_far = max(so_far, min(1.0, (m - j) * p_values[k]))
+        corrected[k] = so_far
+    return corrected
+
+
+def best_of_draws(numbers: Sequence[float], k: int) -> tuple[float, float, float]:
+    """The best of k numbers drawn with replacement: its mean, and 2.5 and 97.5 % quantiles.
+
+        P(best <= x_(i)) = (i / n)^k
+
+    where x_(1) <= ... <= x_(n): what a bootstrap with infinitely many resamples gives. Source:
+    Dodge, Gururangan, Card, Schwartz and Smith, arXiv 1909.03004, section 3.
+    """
+    n = len(numbers)
+    ascending = sorted(numbers)
+    below = [(i / n) ** k for i in range(n + 1)]
+    mean = math.fsum(x * (below[i + 1] - below[i]) for i, x in enumerate(ascending))
+
+    def quantile(q: float) -> float:
+        return next(x for i, x in enumerate(ascending) if below[i + 1] >= q)
+
+    return mean, quantile(LEVEL / 2), quantile(1 - LEVEL / 2)
+
+
+def _doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> list[str]:
+    found = []
+    by_name = {standing.optimizer: standing for standing in standings}
+    for name in design.optimizers:
+        if name not in by_name:
+            found.append(f"{schedule}: {name} has no final trial")
+    if not standings:
+        return found
+    for s in standings:
+        if s.edge:
+            found.append(
+                f"{schedule}: the best learning rate of {s.optimizer}, {s.lr:g}, is the {s.edge} "
+                "that was tried; a better one may lie beyond"
+            )
+        if s.failed:
+            found.append(f"{schedule}: {s.failed} final trials of {s.optimizer} failed")
+    if standings[0].search:
+        found += [
+            f"{schedule}: {text}"
+            for small, large in INCLUSIONS
+            if small in by_name
+            and large in by_name
+            and (text := _not_included(design, by_name[small], by_name[large]))
+        ]
+    family = [s for s in standings if s.difference.p_holm is not None]
+    smallest = 2.0 ** (1 - design.seeds)
+    if smallest * len(family) >= LEVEL:
+        found.append(
+            f"{schedule}: with {design.seeds} seeds and {len(family)} comparisons no difference "
+            f"can be significant (the smallest p is {smallest:.2g}); take more seeds"
+        )
+    best = LEAK.get(str(design.workload["data"]).split()[0], 1.0)
+    found += [
+        f"{schedule}: {s.optimizer} has a test accuracy of {s.test.mean:.2%}: look for a leak"
+        for s in standings
+        if s.test.mean > best
+    ]
+    return found
+
+
+def _not_included(design: Design, small: Standing, large: Standing) -> str:
+    """What is wrong if the larger optimizer, tuned, is worse than the smaller one in it."""
+    a = {row.seed: val_accuracy(row, _chance(design)) for row in small.final}
+    b = {row.seed: val_accuracy(row, _chance(design)) for row in large.final}
+    points = [round(100 * (b[seed] - a[seed]), 9) for seed in sorted(a.keys() & b.keys())]
+    if len(points) < 2 or interval(points)[1] >= 0:
+        return ""
+    return (
+        f"tuned {large.optimizer} is worse than tuned {small.optimizer} by "
+        f"{-statistics.fmean(points):.2f} points of validation accuracy, beyond noise: the space "
+        "that was searched is too small for a ranking of the two"
+    )
