@@ -31,6 +31,6 @@ def seconds_per_epoch(courses: Sequence[Course], pool: Pool, images: int) -> dic
 def duration(seconds: float) -> str:
     """A time in words."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, seconds):.0f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,10 @@ def of_code(optimizer: Optimizer) -> str:
     """The hash of all source that runs in a trial of the optimizer.
 
     That is the file `trials.py`, the files of the optimizer's classes, and what they import from
-    this package. Comments, docstrings and line breaks do not count, nor do other optimizers.
+    this package. Comments, docstrings and line breaks do not count, nor do other optimizers. A
+    file is read once: what runs does not change with it.
     """
-    files = {Path(trials.__file__), *files_of(optimizer)}
-    found: set[Path] = set()
-    while files:
-        file = files.pop()
-        if file not in found:
-            found.add(file)
-            files |= _imports(file)
-    digest = hashlib.sha256()
-    for file in sorted(found, key=lambda path: path.name):
-        digest.update(f"{file.name}\n{_bare_source(file)}\n".encode())
-    return digest.hexdigest()[:LENGTH]
+    return _of_classes(tuple(_classes(optimizer)))
 
 
 def of_trial(trial: Trial, stage: str, code: str) -> str:
@@ -72,28 +63,45 @@ def as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def files_of(optimizer: Optimizer) -> Iterable[Path]:
+def files_of(optimizer: Optimizer) -> list[Path]:
     """The files of the optimizer's classes, and of those of the optimizer inside of it."""
-    for cls in type(optimizer).__mro__:
-        if issubclass(cls, Optimizer):
-            yield Path(inspect.getfile(cls))
+    return list(dict.fromkeys(Path(inspect.getfile(cls)) for cls in _classes(optimizer)))
+
+
+def _classes(optimizer: Optimizer) -> Iterator[type[Optimizer]]:
+    yield from (cls for cls in type(optimizer).__mro__ if issubclass(cls, Optimizer))
     base = getattr(optimizer, "base", None)
     if isinstance(base, Optimizer):
-        yield from files_of(base)
+        yield from _classes(base)
 
 
 @functools.cache
+def _of_classes(classes: Iterable[type[Optimizer]]) -> str:
+    files = {Path(trials.__file__), *(Path(inspect.getfile(cls)) for cls in classes)}
+    found: set[Path] = set()
+    while files:
+        file = files.pop()
+        if file not in found:
+            found.add(file)
+            files |= _imports(file)
+    digest = hashlib.sha256()
+    for name, source in sorted((file.name, _bare_source(file)) for file in found):
+        digest.update(f"{name}\n{source}\n".encode())
+    return digest.hexdigest()[:LENGTH]
+
+
 def _imports(file: Path) -> set[Path]:
     """The files of this package that a file of it imports."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.level or not _is_ours(file):
-            continue
-        place = file.parents[node.level - 1]
-        modules = [node.module] if node.module else [alias.name for alias in node.names]
-        for module in modules:
-            path = place.joinpath(*module.split("."))
-            found |= {path.with_suffix(".py"), path / "__init__.py"}
+    found: set[Path] = set()
+    if not _is_ours(file):
+        return found
+    for node in ast.walk(ast.parse(_text(file))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = file.parents[node.level - 1]
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            for module in modules:
+                path = place.joinpath(*module.split("."))
+                found |= {path.with_suffix(".py"), path / "__init__.py"}
     return {path for path in found if path.is_file() and path != TABLE}
 
 
@@ -101,10 +109,18 @@ def _is_ours(file: Path) -> bool:
     return PACKAGE in file.parents
 
 
+def _text(file: Path) -> str:
+    return _text_of_ours(file) if _is_ours(file) else file.read_text(encoding="utf-8")
+
+
 @functools.cache
+def _text_of_ours(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
 def _bare_source(file: Path) -> str:
     """The source without comments, docstrings and line breaks of one's own."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = ast.parse(_text(file))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):

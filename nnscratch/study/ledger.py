@@ -160,7 +160,10 @@ def read(path: Path) -> list[Row]:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if text and reader.fieldnames != COLUMNS:
             raise ValueError("other columns")
-        return [from_cells(cells) for cells in reader]
+        rows = list(reader)
+        if any(None in cells or None in cells.values() for cells in rows):
+            raise ValueError("a row has other cells than the first line")
+        return [from_cells(cells) for cells in rows]
     except OSError as error:
         what = f"{path} cannot be read ({error.strerror})"
         raise UsageError(what, "give the folder of a study") from None

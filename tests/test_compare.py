@@ -1,0 +1,478 @@
+"""The compare command: whatever becomes of its processes, no trial is lost and none run twice."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_rows import workload
+
+import nnscratch as nn
+from nnscratch import compare, report
+from nnscratch.command_line import run
+from nnscratch.study import ledger, trials
+from nnscratch.study.trials import Trial
+from nnscratch.study.workers import LocalPool, Task, results
+
+# a trial of digits takes some hundredths of a second; two workers take two seconds to start
+SMALL = "--opts sgd,momentum,adam --tier smoke --dataset digits --hidden 20 --baseline sgd"
+TRIALS = 3 * (1 + 3)  # full and final; those of the search depend on what it finds
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def command(flags: str) -> int:
+    return run(compare.main, shlex.split(flags))
+
+
+def started(flags: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nnscratch.compare", *shlex.split(flags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def cells(folder: str) -> list[dict[str, str]]:
+    with Path(folder, "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def outcomes(folder: str) -> dict:
+    """What came of each trial, but for its clock."""
+    return {
+        row.key: replace(row.outcome, seconds=[]) for row in ledger.read(Path(folder, "trials.csv"))
+    }
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Path:
+    """A study that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("studies") / "complete"
+    assert command(f"{SMALL} --jobs 2 --out {folder}") == 0
+    return folder
+
+
+# --- a study ------------------------------------------------------------------------------------
+
+
+def test_a_study_leaves_its_trials_and_its_report(complete: Path, capsys) -> None:
+    names = {path.name for path in complete.iterdir()}
+    assert names == {
+        ".lock",
+        "study.json",
+        "trials.csv",
+        "summary.csv",
+        "summary.json",
+        "figures",
+        "report.md",
+        "report.tex",
+        "report.html",
+    }
+    rows = cells(complete)
+    assert len({row["key"] for row in rows}) == len(rows)
+    stages = Counter((row["optimizer"], row["stage"]) for row in rows)
+    for name in ("sgd", "momentum", "adam"):
+        assert stages[name, "search"] >= 4
+        assert stages[name, "full"] == 1
+        assert stages[name, "final"] == 3
+    assert {row["seed"] for row in rows if row["stage"] != "final"} == {"0"}
+    assert {row["stage"] for row in rows if row["test_accuracy"]} == {"final"}
+    assert all(row["code"] and row["machine"] for row in rows)
+
+
+def test_trials_of_a_seed_are_paired() -> None:
+    """The same first weights and the same batches: with steps of nothing, the same losses."""
+    data = nn.load_dataset("digits")
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    task = workload(sizes=(784, 20, 10), batch_size=50)
+
+    def losses(name: str, seed: int) -> tuple[float, ...]:
+        optimizer = nn.OPTIMIZERS[name]().with_lr(1e-30)
+        trial = Trial(task, optimizer, nn.SCHEDULES["constant"](), 2, seed, False)
+        outcome = trials.run(trial, splits)
+        return (*outcome.train_loss, *outcome.val_loss)
+
+    expected = losses("sgd", 1)
+    for name in ("nesterov_lookahead", "adam", "muon", "schedule_free_sgd"):
+        assert losses(name, 1) == pytest.approx(expected, rel=1e-7)
+    assert losses("sgd", 2) != pytest.approx(expected, rel=1e-4)
+
+
+def test_a_trial_in_a_worker_is_the_trial_in_this_process(complete: Path) -> None:
+    """Same weights, same order, same bits: what `fit` gives here."""
+    row = next(r for r in ledger.read(complete / "trials.csv") if r.stage == "final")
+    data = nn.load_dataset("digits")
+    model = nn.MLP([784, 20, 10], seed=row.seed)
+    optimizer = nn.OPTIMIZERS[row.optimizer](**row.hypers)
+    loader = nn.mini_batch(data.train, seed=row.seed)
+    records = list(nn.fit(model, optimizer, loader, row.epochs, val=data.val))
+    assert [f"{r.val_loss:.6g}" for r in records] == [f"{v:.6g}" for v in row.outcome.val_loss]
+    assert row.outcome.val_accuracy == [pytest.approx(r.val_accuracy) for r in records]
+    test = model.evaluate(data.test.x, data.test.labels)
+    assert row.outcome.test_accuracy == pytest.approx(test.accuracy)
+    assert row.outcome.gradients == [r.examples for r in records]
+
+
+def test_a_complete_study_is_only_reported_again(complete: Path, capsys, monkeypatch) -> None:
+    before = (complete / "trials.csv").read_bytes()
+    (complete / "report.html").unlink()
+    monkeypatch.setattr(compare, "make_pool", lambda *_: pytest.fail("something is trained"))
+    assert command(f"{SMALL} --jobs 2 --out {complete}") == 0
+    assert (complete / "trials.csv").read_bytes() == before
+    assert (complete / "report.html").exists()
+    assert "about" not in capsys.readouterr().out
+
+
+def test_more_seeds_optimizers_and_schedules_run_only_what_is_missing(complete: Path) -> None:
+    subprocess.run(["cp", "-r", complete, "more"], check=True)
+    before = cells("more")
+    flags = SMALL.replace("--opts sgd", "--opts adagrad,sgd")
+    assert command(f"{flags} --seeds 4 --schedules constant,cosine --out more") == 0
+    after = cells("more")
+    assert after[: len(before)] == before
+    new = after[len(before) :]
+    again = [r for r in new if r["schedule"] == "constant" and r["optimizer"] != "adagrad"]
+    assert [(r["stage"], r["seed"]) for r in again] == [("final", "4")] * 3
+    assert len({r["key"] for r in after}) == len(after)
+    summary = json.loads(Path("more/summary.json").read_text())
+    assert len(summary["standings"]) == 8
+
+
+def test_without_a_folder_the_same_command_finds_its_study_again(monkeypatch) -> None:
+    flags = "--opts sgd --tier defaults --epochs 1 --seeds 1 --dataset digits --hidden 5"
+    assert command(flags) == 0
+    (folder,) = Path("studies").iterdir()
+    assert re.fullmatch(r"defaults-[0-9a-f]{8}", folder.name)
+    monkeypatch.setattr(compare, "make_pool", lambda *_: pytest.fail("something is trained"))
+    assert command(flags) == 0
+    assert list(Path("studies").iterdir()) == [folder]
+
+
+def test_an_estimate_is_given_before_the_work_begins() -> None:
+    with started(f"{SMALL} --jobs 2 --out study") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert re.fullmatch(r"about \d+ (s|min) on 2 workers\n", first)
+        process.communicate()
+    assert process.returncode == 0
+
+
+# --- stopped and gone on with ------------------------------------------------------------------
+
+
+def wait_for_rows(process: subprocess.Popen, folder: str, count: int) -> int:
+    path = Path(folder, "trials.csv")
+    while not path.exists() or path.read_bytes().count(b"\n") <= count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    return path.read_bytes().count(b"\n") - 1
+
+
+def processes_of(group: int) -> list[str]:
+    """The living processes of a group: not those that only wait to be forgotten."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, state, _, their_group = stat.read_text().rpartition(")")[2].split(" ")[:4]
+            if int(their_group) == group and state != "Z":
+                found.append(stat.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int) -> None:
+    process = started(f"{SMALL} --jobs 2 --out study")
+    wait_for_rows(process, "study", rows)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while processes_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(process.pid)  # its workers do not stay behind
+    before = Path("study/trials.csv").read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+    assert before.count(b"\n") > rows
+    assert command(f"{SMALL} --jobs 2 --out study") == 0
+    assert Path("study/trials.csv").read_bytes().startswith(before)
+    assert outcomes("study") == outcomes(complete)
+    assert len(cells("study")) == len(cells(complete))  # nothing ran twice
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on() -> None:
+    process = started(f"{SMALL} --jobs 2 --out study")
+    wait_for_rows(process, "study", 2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to the workers too
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    kept = len(cells("study"))
+    assert f"{kept} trials are kept in study/trials.csv; the same command goes on" in err
+    assert "Traceback" not in err
+    assert not processes_of(process.pid)
+
+
+# --- trials that go wrong ----------------------------------------------------------------------
+
+OWN = """
+import multiprocessing, os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import nnscratch as nn
+
+
+@dataclass(frozen=True)
+class Own(nn.Optimizer):
+    lr: float = nn.hyper(0.1, "(0, inf)", "step size")
+
+    def update(self, w, dw, state):
+        if multiprocessing.parent_process() and w.shape[0] == 784:
+            {in_a_worker}
+        w -= self.lr * dw
+        return w
+"""
+DEFAULTS = "--tier defaults --dataset digits --hidden 20 --epochs 1 --seeds 2 --jobs 2 --out study"
+
+
+def own(in_a_worker: str) -> None:
+    Path("own.py").write_text(OWN.format(in_a_worker=in_a_worker))
+
+
+def test_an_optimizer_of_ones_own_competes() -> None:
+    own("pass")
+    assert command(f"--opts sgd,own.py:Own {DEFAULTS}") == 0
+    mine = [r for r in cells("study") if r["optimizer"] == "own"]
+    assert [r["status"] for r in mine] == ["done", "done"]
+
+
+def test_a_trial_whose_worker_dies_once_is_tried_again_and_all_is_well() -> None:
+    own("Path('once').exists() or (Path('once').touch(), os._exit(1))")
+    assert command(f"--opts sgd,own.py:Own {DEFAULTS}") == 0
+    assert Counter((r["optimizer"], r["status"]) for r in cells("study")) == {
+        ("sgd", "done"): 2,
+        ("own", "done"): 2,
+    }
+
+
+def test_a_trial_whose_worker_always_dies_has_failed_and_the_others_finish(capsys) -> None:
+    own("os._exit(1)")
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
+    assert Counter((r["optimizer"], r["status"]) for r in cells("study")) == {
+        ("sgd", "done"): 2,
+        ("own", "failed"): 2,
+    }
+    err = capsys.readouterr().err
+    assert "error: 2 trials failed" in err
+    assert "fix: " in err
+    assert "DOUBT" in (Path("study/report.md").read_text().replace("**Doubt:**", "DOUBT"))
+    own("pass")  # mended: its trials are of other code now, the others stay
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 0
+    assert Counter(r["status"] for r in cells("study")) == {"done": 4, "failed": 2}
+    assert {
+        s["seeds"] for s in json.loads(Path("study/summary.json").read_text())["standings"]
+    } == {2}
+
+
+def test_an_error_in_an_optimizer_fails_its_trials_with_the_message(capsys) -> None:
+    own("raise KeyError('no m')")
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
+    failed = [r for r in cells("study") if r["status"] == "failed"]
+    assert [r["message"] for r in failed] == ["KeyError: 'no m'"] * 2
+    capsys.readouterr()
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7  # tried again: two rows more
+    assert len(cells("study")) == 6
+
+
+def test_a_trial_that_diverges_is_a_result() -> None:
+    own("w[...] = np.nan")
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 0
+    mine = [r for r in cells("study") if r["optimizer"] == "own"]
+    assert [r["status"] for r in mine] == ["diverged", "diverged"]
+    assert "diverged: after" in mine[0]["message"]
+    (standing,) = (
+        s
+        for s in json.loads(Path("study/summary.json").read_text())["standings"]
+        if s["optimizer"] == "own"
+    )
+    assert (standing["diverged"], standing["test_mean"]) == (2, 0.1)
+
+
+# --- how it refuses ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "what", "fix"),
+    [
+        ("", "required: --opts", "--help"),
+        ("--opts sgd,adm", "unknown optimizer 'adm'", "did you mean 'adam'"),
+        ("--opts sgd,,adam", "unknown optimizer ''", "choices"),
+        ("--opts newton", "newton needs what the network does not give", "another optimizer"),
+        ("--opts sgd --seeds 0", "must be a whole number in [1, inf), got '0'", "--help"),
+        ("--opts sgd --tier best", "unknown tier 'best'", "smoke, defaults, lr, all"),
+        ("--opts sgd --schedules cosin", "unknown schedule 'cosin'", "did you mean 'cosine'"),
+        ("--opts sgd --baseline adam", "unknown baseline", "choices: sgd"),
+        ("--opts sgd --seeds 2 --seeds 3", "--seeds is given twice", "keep one"),
+        ("--opts sgd --sedes 2", "unrecognized arguments: --sedes 2", "--help"),
+        ("--opts sgd --activation relo", "unknown activation", "did you mean 'relu'"),
+        ("--opts sgd --dataset digits --limit 9999", "limit must be", "1250 training images"),
+        ("--opts sgd --scheduler nowhere", "no Dask scheduler answers at nowhere", "dask worker"),
+        ("--opts no.py:Own", "there is no file no.py", "path"),
+        ("--opts prodigy,lookahead --schedules constant,", "unknown schedule ''", "choices"),
+    ],
+)
+def test_wrong_arguments_cost_two_lines(capsys, flags: str, what: str, fix: str) -> None:
+    if "--dataset" not in flags:
+        flags += " --dataset digits"
+    assert command(flags.replace("''", "")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert what in lines[0]
+    assert fix in lines[1]
+
+
+def test_a_folder_with_another_study_is_refused_and_left_alone(complete: Path, capsys) -> None:
+    before = {path: path.stat().st_mtime_ns for path in complete.rglob("*")}
+    for other in ("--hidden 21", "--epochs 3", "--batch-size 64", "--val-size 300"):
+        flags = f"{SMALL.replace('--hidden 20', '')} {other}"
+        if "--hidden" not in other:
+            flags += " --hidden 20"
+        assert command(f"{flags} --out {complete}") == 2
+        assert "holds another study" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in complete.rglob("*")} == before
+
+
+def test_a_folder_with_something_else_is_refused_and_left_alone(capsys) -> None:
+    Path("thesis").mkdir()
+    Path("thesis/chapter1.tex").write_text("...")
+    assert command(f"{SMALL} --out thesis") == 2
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in Path("thesis").iterdir()] == ["chapter1.tex"]
+
+
+def test_a_folder_at_which_another_process_works_is_refused(complete: Path, capsys) -> None:
+    with ledger.alone(complete):
+        assert command(f"{SMALL} --out {complete}") == 2
+    assert "another process is at work" in capsys.readouterr().err
+
+
+def test_two_optimizers_of_one_name_are_refused(capsys) -> None:
+    own("pass")
+    text = Path("own.py").read_text().replace("class Own", "class SGD")
+    Path("own.py").write_text(text.replace("nn.Optimizer", "nn.Elementwise"))
+    Path("other.py").write_text(OWN.format(in_a_worker="pass"))
+    Path("own.py").write_text(OWN.format(in_a_worker="pass"))
+    assert command(f"--opts own.py:Own,other.py:Own {DEFAULTS}") == 2
+    assert "two of the optimizers are called own" in capsys.readouterr().err
+
+
+def test_the_report_command_needs_a_study(capsys) -> None:
+    assert run(report.main, ["."]) == 2
+    assert "study.json cannot be read" in capsys.readouterr().err
+    Path("study.json").write_text("{}")
+    assert run(report.main, ["."]) == 2
+    assert "describes no study" in capsys.readouterr().err
+
+
+# --- the pool ----------------------------------------------------------------------------------
+
+
+def test_workers_share_one_copy_of_the_images(toy: nn.Split) -> None:
+    """Their arrays are mapped from one file, which goes when the pool is closed."""
+    pool = LocalPool(1, {"train": toy})
+    try:
+        folder = Path(pool._data).parent
+        mapped = pool._executor.submit(is_mapped, str(pool._data)).result()
+        assert mapped == [True]
+    finally:
+        pool.close()
+    assert not folder.exists()
+
+
+def is_mapped(path: str) -> list[bool]:
+    import mmap
+
+    from nnscratch.study.workers import opened
+
+    def root(array) -> object:
+        while getattr(array, "base", None) is not None:
+            array = array.base
+        return array
+
+    return [isinstance(root(split.images), mmap.mmap) for split in opened(path).values()]
+
+
+def test_a_worker_has_one_thread_for_its_products(complete: Path) -> None:
+    code = (
+        "from threadpoolctl import threadpool_info\n"
+        "from nnscratch.study import trials\n"
+        "seen = []\n"
+        "trials._run = lambda *_: seen.append([l['num_threads'] for l in threadpool_info()])\n"
+    )
+    code += (
+        "from study_rows import workload; import nnscratch as nn\n"
+        "trial = trials.Trial(workload(), nn.OPTIMIZERS['sgd'](), nn.SCHEDULES['constant'](), 1, 0,"
+        " False)\n"
+        "trials.run(trial, {})\n"
+        "print(set(sum(seen, [])))"
+    )
+    folder = str(Path(__file__).parent)
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": folder},
+    )
+    assert found.stdout == "{1}\n"
+
+
+def test_a_worker_with_other_code_does_not_run_the_trial(toy: nn.Split) -> None:
+    from study_rows import workload
+
+    from nnscratch.study.trials import Trial
+
+    trial = Trial(workload(), nn.OPTIMIZERS["sgd"](), nn.SCHEDULES["constant"](), 1, 0, False)
+    task = replace(Task.of(trial), code="0123")
+    outcome = task({"train": toy}).outcome
+    assert (outcome.status, outcome.train_loss) == ("failed", [])
+    assert "other code" in outcome.message
+
+
+def test_results_come_from_all_trials_in_any_order(toy: nn.Split) -> None:
+    from study_rows import workload
+
+    from nnscratch.study.trials import Trial
+
+    small = workload(sizes=(12, 5, 3), batch_size=50)
+    seeds = [
+        Trial(small, nn.OPTIMIZERS["sgd"](), nn.SCHEDULES["constant"](), 1, seed, False)
+        for seed in range(5)
+    ]
+    pool = LocalPool(2, {"train": toy, "val": toy, "test": toy})
+    try:
+        found = dict(results(seeds, pool))
+        limited = dict(results(seeds[:1], pool, limit=100))
+    finally:
+        pool.close()
+    assert found.keys() == set(seeds)
+    assert {r.outcome.status for r in found.values()} == {"done"}
+    assert {r.outcome.gradients[-1] for r in found.values()} == {300}
+    assert limited[seeds[0]].outcome.gradients == [100]

@@ -1,0 +1,108 @@
+"""Finished trials on the disk: whole, at once, and never lost."""
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_rows import row
+
+import nnscratch as nn
+from nnscratch.study import ledger
+from nnscratch.study.ledger import Ledger
+
+ONE = row("sgd", "search", [0.1, 0.25], lr=0.1)
+TWO = row("adam", "final", [0.5], test=0.51, seed=3)
+BAD = replace(
+    row("lookahead", "final", [], seed=4, status="failed"),
+    outcome=replace(TWO.outcome, status="failed", message='no, "never"\nagain', val_accuracy=[]),
+)
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    for one in (ONE, TWO, BAD):
+        Ledger(path).append(one)
+    found = Ledger(path).rows
+    assert list(found) == [ONE.key, TWO.key, BAD.key]
+    assert found[ONE.key] == ONE
+    assert found[TWO.key] == TWO
+    assert found[BAD.key].outcome.message == 'no, "never" again'
+
+
+def test_the_last_row_of_a_key_counts(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    again = replace(ONE, outcome=replace(ONE.outcome, status="diverged"))
+    for one in (ONE, again):
+        Ledger(path).append(one)
+    assert Ledger(path).rows == {ONE.key: again}
+
+
+def test_a_file_cut_at_any_byte_keeps_all_rows_before_the_cut(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    for one in (ONE, TWO):
+        Ledger(path).append(one)
+    whole = path.read_bytes()
+    ends = [k + 1 for k, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        reopened = Ledger(path)
+        complete = max(sum(end <= cut for end in ends) - 1, 0)
+        assert list(reopened.rows.values()) == [ONE, TWO][:complete]
+        if cut % 50 == 0:
+            reopened.append(TWO)
+            assert list(Ledger(path).rows) == list(dict.fromkeys([*reopened.rows, TWO.key]))
+
+
+def test_a_full_disk_loses_nothing_and_says_what_to_do(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "trials.csv"
+    kept = Ledger(path)
+    kept.append(ONE)
+    before = path.read_bytes()
+    write = os.write
+
+    def half(file: int, data: bytes) -> int:
+        if len(data) < 100:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(nn.WriteError, match="No space left") as error:
+        kept.append(TWO)
+    assert "make room" in error.value.fix
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    kept.append(TWO)
+    assert list(Ledger(path).rows) == [ONE.key, TWO.key]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a,b\n1,2\n", b"\xff\xfe\n", b"key\n", ",".join(ledger.COLUMNS).encode() + b"\nx,y\n"],
+)
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_bytes(content)
+    with pytest.raises(nn.UsageError, match="no list of trials"):
+        Ledger(path)
+    assert path.read_bytes() == content
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from nnscratch.study.ledger import alone\n"
+        "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"in\n"
+        with pytest.raises(nn.UsageError, match="another process"), ledger.alone(tmp_path):
+            pass
+        other.kill()
+    with ledger.alone(tmp_path):  # free again, although the other was killed
+        pass
