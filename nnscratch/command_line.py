@@ -22,8 +22,9 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     """Run a command and return its exit code, which is the number that the command returns, if any.
 
     A NnscratchError becomes two lines on stderr: what is wrong, and what to do. Exit codes: 0
-    done, 2 usage, 3 data, 5 diverged, 6 could not write, 130 Ctrl-C, 141 the reader of stdout is
-    gone. Any other exception is a bug and keeps its traceback (1).
+    done, 2 usage, 3 data, 5 diverged, 6 could not write, 7 trials of a comparison failed, 130
+    Ctrl-C, 141 the reader of stdout is gone. Any other exception is a bug and keeps its traceback
+    (1).
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     for stream in (sys.stdout, sys.stderr):

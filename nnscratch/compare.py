@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class Asked:
     dataset: str
     data_dir: Path | None
     out: Path | None
-    jobs: int
+    jobs: int | None
     threads: int
     scheduler: str | None
 
@@ -86,7 +86,8 @@ def main(argv: Sequence[str]) -> None:
     with alone(folder.path):
         ledger = Ledger(folder.path / "trials.csv")
         folder.write_json(designs.FILE, design.to_json())
-        failed = work(asked, courses, ledger, splits)
+        images = len(data.train)
+        failed = work(courses, images, ledger, lambda: make_pool(asked, splits, folder))
         write_report(folder)
     if failed:
         raise TrialsFailedError(
@@ -151,7 +152,9 @@ def parse(argv: Sequence[str]) -> Asked:
     for name in ("epochs", "seeds", "hidden"):
         if given[name] is None:
             given[name] = getattr(tier, name)
-    given["jobs"] = given["jobs"] or max(1, blas.processors() // given["threads"])
+    if given["jobs"] and given["scheduler"]:
+        what = "--jobs is for this machine, and --scheduler for another"
+        raise UsageError(what, "leave out --jobs: every worker of the cluster has one trial")
     given |= {"tier": tier, "schedules": list(dict.fromkeys(schedules))}
     given["optimizers"] = optimizers(given.pop("opts"))
     return Asked(**given)
@@ -196,31 +199,25 @@ def make_workload(asked: Asked, data: Dataset, splits: Data) -> Workload:
 
 
 def make_courses(asked: Asked, workload: Workload) -> list[Course]:
-    """One for each schedule and optimizer, but for a schedule and an optimizer without lr."""
-    return [
-        Course(
-            workload,
-            optimizer,
-            schedule,
-            asked.tier,
-            asked.epochs,
-            asked.matrix_seeds if optimizer.matrix_method else asked.seeds,
-        )
-        for schedule in asked.schedules
-        for optimizer in asked.optimizers.values()
-    ]
+    """One for each schedule and optimizer; UsageError if they do not go together."""
+    courses = []
+    for schedule in asked.schedules:
+        for optimizer in asked.optimizers.values():
+            optimizer.scaled(schedule.factor(5, 10, 1))  # refuses without an lr
+            seeds = asked.matrix_seeds if optimizer.matrix_method else asked.seeds
+            courses.append(Course(workload, optimizer, schedule, asked.tier, asked.epochs, seeds))
+    return courses
 
 
 def make_design(
     asked: Asked, argv: Sequence[str], courses: Sequence[Course], data: Dataset
 ) -> Design:
     competitors: dict[str, Competitor] = {}
-    for opt, optimizer in asked.optimizers.items():
+    for (opt, optimizer), course in zip(asked.optimizers.items(), courses, strict=False):
         name = optimizer.full_name
         if name in competitors:
             what = f"two of the optimizers are called {name}"
             raise UsageError(what, "give yours another name, or leave one out")
-        course = next(course for course in courses if course.optimizer == optimizer)
         competitors[name] = Competitor(
             opt,
             flat_values(optimizer),
@@ -250,15 +247,19 @@ def make_design(
 def open_folder(asked: Asked, design: Design) -> RunFolder:
     """The folder of this study, new or with trials that fit; UsageError for any other."""
     path = asked.out or Path("studies") / f"{design.tier}-{design.identity[:8]}"
-    if (path / designs.FILE).exists():
-        if designs.read(path).identity != design.identity:
-            what = f"{path} holds another study"
-            raise UsageError(what, "choose another folder with --out, or ask for the same again")
-        return RunFolder(path)
-    return RunFolder.create(path, "", 0)
+    if not (path / designs.FILE).exists():
+        folder = RunFolder.create(path, "", 0)
+        folder.write_json(designs.FILE, design.to_json())  # first of all: from now on it is ours
+        return folder
+    if designs.read(path).identity != design.identity:
+        what = f"{path} holds another study"
+        raise UsageError(what, "choose another folder with --out, or ask for the same again")
+    return RunFolder(path)
 
 
-def work(asked: Asked, courses: Sequence[Course], ledger: Ledger, splits: Data) -> int:
+def work(
+    courses: Sequence[Course], images: int, ledger: Ledger, new_pool: Callable[[], Pool]
+) -> int:
     """Run all trials that are missing, and keep each as it ends; how many of them failed."""
     codes = {course.optimizer: fingerprint.of_code(course.optimizer) for course in courses}
     failed: set[str] = set()  # those of an earlier call have another chance
@@ -276,10 +277,10 @@ def work(asked: Asked, courses: Sequence[Course], ledger: Ledger, splits: Data) 
 
     if not next_trials():
         return 0
-    pool = make_pool(asked, splits)
+    pool = new_pool()
     bar = tqdm(disable=not sys.stderr.isatty(), bar_format=BAR)
     try:
-        cost = seconds_per_epoch(courses, pool, len(splits["train"]))
+        cost = seconds_per_epoch(courses, pool, images)
         bar.total = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in courses)
         workers = f"{pool.size()} worker{'s' if pool.size() > 1 else ''}"
         print(f"about {duration(bar.total / pool.size())} on {workers}", flush=True)
@@ -303,10 +304,10 @@ def work(asked: Asked, courses: Sequence[Course], ledger: Ledger, splits: Data) 
     return len(failed)
 
 
-def make_pool(asked: Asked, splits: Data) -> Pool:
+def make_pool(asked: Asked, splits: Data, folder: RunFolder) -> Pool:
     if asked.scheduler is not None:
         return DaskPool(asked.scheduler, splits)
-    return LocalPool(asked.jobs, splits)
+    return LocalPool(asked.jobs or max(1, blas.processors() // asked.threads), splits, folder.path)
 
 
 def make_row(trial: Trial, stage: str, key: str, result: Result) -> Row:

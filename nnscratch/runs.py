@@ -36,7 +36,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _writing(path):
+        with writing(path):
             probe = path / ".probe"  # a folder may exist and still refuse files
             probe.touch()
             probe.unlink()
@@ -47,25 +47,25 @@ class RunFolder:
         if path is None:
             return cls(_new_folder(f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"))
         path = path.expanduser()
-        with _writing(path):
+        with writing(path):
             if path.exists() and not path.is_dir():
                 what = f"{path} cannot be written (it is a file)"
                 raise WriteError(what, "choose a new folder with --out")
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(not entry.name.startswith(".") for entry in path.iterdir()):
                 raise UsageError(f"{path} is not empty", "choose a new folder with --out")
         return cls(path)
 
     def inner(self, name: str) -> "RunFolder":
         """A folder in this one, made if it is new."""
-        with _writing(self.path / name) as path:
+        with writing(self.path / name) as path:
             path.mkdir(exist_ok=True)
         return RunFolder(path)
 
     def write(self, name: str, content: bytes) -> None:
         """The file of that name, whole or not at all."""
         path, part = self.path / name, self.path / f".{name}.part"
-        with _writing(path):
+        with writing(path):
             try:
                 with part.open("wb") as file:
                     file.write(content)
@@ -79,7 +79,7 @@ class RunFolder:
         self.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
     def append_history(self, record: Record) -> None:
-        with _writing(self.path / "history.jsonl") as path, path.open("a") as file:
+        with writing(self.path / "history.jsonl") as path, path.open("a") as file:
             file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
 
     def write_model(self, model: MLP, dataset: str, pixel_unit: float) -> None:
@@ -104,7 +104,7 @@ def _new_folder(name: str) -> Path:
     """runs/<name>, or with a number behind it: a folder that no other run has."""
     for k in itertools.count(1):
         path = Path("runs") / (name if k == 1 else f"{name}-{k}")
-        with _writing(path):
+        with writing(path):
             try:
                 path.mkdir(parents=True)
                 break
@@ -122,7 +122,8 @@ def described(part: Part) -> dict[str, Any]:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Iterator[Path]:
+    """The path; WriteError where the disk refuses."""
     try:
         yield path
     except OSError as error:

@@ -10,6 +10,9 @@ import pytest
 import nnscratch as nn
 from nnscratch import blas
 
+# who sets the variable promises what the fixture needs
+PROMISED = {"mnist_folder": "NNSCRATCH_DATA", "browser": "NNSCRATCH_BROWSER"}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -24,12 +27,13 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
-    """Where NNSCRATCH_DATA is set, a test of MNIST that was skipped is a test that failed."""
+    """Where the variable of a fixture is set, a test that was skipped for it is one that failed."""
     report = yield
-    needs_mnist = "mnist_folder" in getattr(item, "fixturenames", ())
-    if report.skipped and needs_mnist and os.environ.get("NNSCRATCH_DATA"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, although NNSCRATCH_DATA is set: {report.longrepr}"
+    for fixture, variable in PROMISED.items():
+        needed = fixture in getattr(item, "fixturenames", ())
+        if report.skipped and needed and os.environ.get(variable):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, although {variable} is set: {report.longrepr}"
     return report
 
 

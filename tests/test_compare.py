@@ -195,16 +195,21 @@ def processes_of(group: int) -> list[str]:
     return found
 
 
+def none_stay_behind(group: int) -> bool:
+    """Whether all processes of the group come to their end within a while."""
+    deadline = time.monotonic() + 20
+    while processes_of(group) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not processes_of(group)
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int) -> None:
     process = started(f"{SMALL} --jobs 2 --out study")
     wait_for_rows(process, "study", rows)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while processes_of(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not processes_of(process.pid)  # its workers do not stay behind
+    assert none_stay_behind(process.pid)
     before = Path("study/trials.csv").read_bytes()
     before = before[: before.rfind(b"\n") + 1]
     assert before.count(b"\n") > rows
@@ -223,7 +228,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on() -> None:
     kept = len(cells("study"))
     assert f"{kept} trials are kept in study/trials.csv; the same command goes on" in err
     assert "Traceback" not in err
-    assert not processes_of(process.pid)
+    assert none_stay_behind(process.pid)
 
 
 # --- trials that go wrong ----------------------------------------------------------------------
@@ -332,6 +337,7 @@ def test_a_trial_that_diverges_is_a_result() -> None:
         ("--opts sgd --activation relo", "unknown activation", "did you mean 'relu'"),
         ("--opts sgd --dataset digits --limit 9999", "limit must be", "1250 training images"),
         ("--opts sgd --scheduler nowhere", "no Dask scheduler answers at nowhere", "dask worker"),
+        ("--opts sgd --jobs 2 --scheduler tcp://a:1", "--jobs is for this machine", "leave out"),
         ("--opts no.py:Own", "there is no file no.py", "path"),
         ("--opts prodigy,lookahead --schedules constant,", "unknown schedule ''", "choices"),
     ],
@@ -396,14 +402,14 @@ def test_the_report_command_needs_a_study(capsys) -> None:
 
 def test_workers_share_one_copy_of_the_images(toy: nn.Split) -> None:
     """Their arrays are mapped from one file, which goes when the pool is closed."""
-    pool = LocalPool(1, {"train": toy})
+    pool = LocalPool(1, {"train": toy}, Path())
     try:
-        folder = Path(pool._data).parent
+        assert list(Path().iterdir()) == [pool._data]
         mapped = pool._executor.submit(is_mapped, str(pool._data)).result()
         assert mapped == [True]
     finally:
         pool.close()
-    assert not folder.exists()
+    assert not list(Path().iterdir())
 
 
 def is_mapped(path: str) -> list[bool]:
@@ -466,7 +472,7 @@ def test_results_come_from_all_trials_in_any_order(toy: nn.Split) -> None:
         Trial(small, nn.OPTIMIZERS["sgd"](), nn.SCHEDULES["constant"](), 1, seed, False)
         for seed in range(5)
     ]
-    pool = LocalPool(2, {"train": toy, "val": toy, "test": toy})
+    pool = LocalPool(2, {"train": toy, "val": toy, "test": toy}, Path())
     try:
         found = dict(results(seeds, pool))
         limited = dict(results(seeds[:1], pool, limit=100))

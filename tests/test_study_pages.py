@@ -300,8 +300,21 @@ def page(browser: Any, folder: Path) -> Any:
         "Emulation.setDeviceMetricsOverride",
         {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False},
     )
-    browser.get((folder / "report.html").as_uri())
+    opened(browser, folder)
     return browser
+
+
+def opened(browser: Any, folder: Path) -> None:
+    """Load the page, and wait for its last picture, also on a busy machine."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    browser.get((folder / "report.html").as_uri())
+    pictures = len(list((folder / "figures").glob("*.svg")))
+    loaded = (
+        "return document.readyState === 'complete'"
+        " && [...document.images].filter(i => i.complete).length"
+    )
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(loaded) == pictures)
 
 
 def test_the_page_opens_without_network_and_without_a_complaint(page: Any) -> None:
@@ -374,7 +387,7 @@ def test_the_page_can_be_read_on_a_phone(page: Any, folder: Path) -> None:
         "Emulation.setDeviceMetricsOverride",
         {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True},
     )
-    page.get((folder / "report.html").as_uri())
+    opened(page, folder)
     assert page.execute_script("return document.documentElement.scrollWidth") <= 375
     sizes = page.execute_script(
         "return [...document.querySelectorAll('td, th, p, li, figcaption')]"

@@ -11,7 +11,7 @@ EVALUATION = 1.1  # an epoch with its evaluation, as a multiple of one without
 
 
 def seconds_per_epoch(courses: Sequence[Course], pool: Pool, images: int) -> dict[str, float]:
-    """Let each optimizer train for a moment on the pool; what an epoch of `images` will take.
+    """Let each optimizer train for a moment on the pool: what an epoch of `images` will take.
 
     The names are full names. One whose test run fails is taken to be as fast as the others; if
     all of them fail, an epoch is said to take a second.

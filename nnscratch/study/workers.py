@@ -23,6 +23,7 @@ from ..datasets.split import Split
 from ..environment import environment
 from ..optim.base import Optimizer
 from ..own_file import import_file
+from ..runs import writing
 from . import fingerprint
 from .trials import Outcome, Trial, run
 
@@ -177,11 +178,12 @@ class LocalPool:
     worker that dies, and says only that one did.
     """
 
-    def __init__(self, jobs: int, data: Data) -> None:
+    def __init__(self, jobs: int, data: Data, folder: Path) -> None:
         self._jobs = jobs
-        self._folder = tempfile.TemporaryDirectory(prefix="nnscratch-")
-        self._data = Path(self._folder.name) / "images.joblib"
-        joblib.dump(dict(data), self._data)
+        self._data = folder / ".images.joblib"
+        with writing(self._data):
+            self._data.unlink(missing_ok=True)  # a study that was killed left it behind
+            joblib.dump(dict(data), self._data)
         self.restart()
 
     def size(self) -> int:
@@ -198,7 +200,7 @@ class LocalPool:
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
-        self._folder.cleanup()
+        self._data.unlink(missing_ok=True)
 
 
 def _live_with_parent() -> None:
