@@ -5,8 +5,8 @@
 takes the folders of studies made by `python -m nnscratch.compare`, and the optimizers that all of
 them compared. It prints the rank of each in each study, and for every pair of studies Kendall's
 rank correlation: 1 for the same order, 0 for orders that have nothing to do with each other, -1
-for opposite ones. Its 95 % interval is a bootstrap over seeds: of each study's final trials, for
-each optimizer the same seeds, as they are paired. It writes order.csv and order.png beside the
+for opposite ones. Its 95 % interval is a bootstrap over seeds: the same draws for all optimizers
+with the same seeds, as they are paired. It writes order.csv and order.png beside the
 first study.
 """
 
@@ -14,63 +14,64 @@ import argparse
 import csv
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, rankdata
+
+from nnscratch.study import design, ledger
+from nnscratch.study.analysis import analyse, test_accuracy
 
 RESAMPLES = 2000
 Accuracies = dict[str, dict[int, float]]  # optimizer -> seed -> test accuracy
 
 
 def accuracies(folder: Path, schedule: str) -> Accuracies:
-    """The test accuracies of a study's final trials: those of the setting that it chose."""
-    with (folder / "summary.csv").open(newline="") as file:
-        chosen = {
-            row["optimizer"]: row["lr"]
-            for row in csv.DictReader(file)
-            if row["schedule"] == schedule
+    """The test accuracies of a study's final trials; one that diverged counts as guessing."""
+    analysis = analyse(design.read(folder), ledger.read(folder / "trials.csv"))
+    return {
+        standing.optimizer: {
+            row.seed: test_accuracy(row, standing.chance) for row in standing.final
         }
-    found: Accuracies = {}
-    with (folder / "trials.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            is_final = row["stage"] == "final" and row["schedule"] == schedule
-            if is_final and chosen.get(row["optimizer"]) == row["lr"] and row["test_accuracy"]:
-                of_optimizer = found.setdefault(row["optimizer"], {})
-                of_optimizer[int(row["seed"])] = float(row["test_accuracy"])
-    return found
+        for standing in analysis.of_schedule(schedule)
+    }
 
 
-def means(study: Accuracies, names: Sequence[str], seeds: Sequence[int]) -> list[float]:
-    return [statistics.fmean(study[name][seed] for seed in seeds) for name in names]
+def resampled(study: Accuracies, rng: np.random.Generator) -> dict[str, list[int]]:
+    """Seeds drawn with replacement: the same for all optimizers that have the same seeds."""
+    drawn: dict[tuple[int, ...], list[int]] = {}
+    for found in study.values():
+        seeds = tuple(sorted(found))
+        if seeds not in drawn:
+            drawn[seeds] = rng.choice(seeds, len(seeds)).tolist()
+    return {name: drawn[tuple(sorted(found))] for name, found in study.items()}
 
 
-def common_seeds(study: Accuracies, names: Sequence[str]) -> list[int]:
-    return sorted(set.intersection(*(set(study[name]) for name in names)))
+def means(study: Accuracies, seeds: Mapping[str, Iterable[int]]) -> list[float]:
+    return [statistics.fmean(found[seed] for seed in seeds[name]) for name, found in study.items()]
 
 
 def correlation(
-    a: Accuracies, b: Accuracies, names: Sequence[str], rng: np.random.Generator
+    a: Accuracies, b: Accuracies, rng: np.random.Generator
 ) -> tuple[float, float, float]:
     """Kendall's tau-b of the mean accuracies, and the ends of its interval."""
-    seeds = [common_seeds(study, names) for study in (a, b)]
 
-    def tau(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> float:
-        return float(kendalltau(means(a, names, seeds_a), means(b, names, seeds_b)).statistic)
+    def tau(seeds_a: Mapping[str, Iterable[int]], seeds_b: Mapping[str, Iterable[int]]) -> float:
+        return float(kendalltau(means(a, seeds_a), means(b, seeds_b)).statistic)
 
-    draws = [tau(*(rng.choice(own, len(own)).tolist() for own in seeds)) for _ in range(RESAMPLES)]
+    draws = [tau(resampled(a, rng), resampled(b, rng)) for _ in range(RESAMPLES)]
     low, high = np.nanquantile(draws, [0.025, 0.975])
-    return tau(*seeds), float(low), float(high)
+    return tau(a, b), float(low), float(high)
 
 
-def ranks(study: Accuracies, names: Sequence[str]) -> dict[str, int]:
-    mean = dict(zip(names, means(study, names, common_seeds(study, names)), strict=True))
-    ordered = sorted(names, key=mean.__getitem__, reverse=True)
-    return {name: ordered.index(name) + 1 for name in names}
+def ranks(study: Accuracies) -> dict[str, float]:
+    """1 for the best; equal ones share theirs."""
+    found = rankdata([-mean for mean in means(study, study)])
+    return dict(zip(study, found.tolist(), strict=True))
 
 
-def figure(ranked: Mapping[str, Mapping[str, int]], path: Path) -> None:
+def figure(ranked: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """A line for each optimizer, from its rank in one study to its rank in the next."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ def figure(ranked: Mapping[str, Mapping[str, int]], path: Path) -> None:
         axes.plot(range(len(studies)), places, "o-", color=colors[k % len(colors)], lw=1.3, ms=4)
         for x, place, side in ((0, places[0], "right"), (len(studies) - 1, places[-1], "left")):
             axes.annotate(
-                f"{name} {place}" if side == "right" else f"{place} {name}",
+                f"{name} {place:g}" if side == "right" else f"{place:g} {name}",
                 (x, place),
                 xytext=(-8 if side == "right" else 8, 0),
                 textcoords="offset points",
@@ -109,24 +110,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--schedule", default="constant")
     asked = parser.parse_args(argv)
-    studies = {folder.name: accuracies(folder, asked.schedule) for folder in asked.folders}
-    names = [
-        name for name in next(iter(studies.values())) if all(name in s for s in studies.values())
-    ]
-    if len(studies) < 2 or len(names) < 3:
-        parser.error("give two studies or more that have three optimizers or more in common")
-    ranked = {study: ranks(found, names) for study, found in studies.items()}
-    first = next(iter(ranked))
-    names.sort(key=ranked[first].__getitem__)
+    found = {folder.name: accuracies(folder, asked.schedule) for folder in asked.folders}
+    common = set.intersection(*(set(study) for study in found.values()))
+    if len(found) < 2 or len(common) < 3:
+        parser.error("give two studies or more of different names, with three optimizers in common")
+    first = next(iter(found.values()))
+    names = [name for name in first if name in common]  # best first
+    studies = {title: {name: study[name] for name in names} for title, study in found.items()}
+    ranked = {title: ranks(study) for title, study in studies.items()}
     width = max(map(len, names))
     print(" " * width, *ranked)
     for name in names:
-        places = (f"{ranked[study][name]:{len(study)}}" for study in ranked)
-        print(f"{name:{width}}", *places)
+        print(f"{name:{width}}", *(f"{ranked[title][name]:{len(title)}g}" for title in ranked))
     rng = np.random.default_rng(0)
     rows = []
     for a, b in itertools.combinations(studies, 2):
-        tau, low, high = correlation(studies[a], studies[b], names, rng)
+        tau, low, high = correlation(studies[a], studies[b], rng)
         print(f"{a} and {b}: Kendall's tau {tau:.2f}, 95 % interval {low:.2f} to {high:.2f}")
         rows.append([a, b, len(names), f"{tau:.3f}", f"{low:.3f}", f"{high:.3f}"])
     beside = asked.folders[0].parent
@@ -134,10 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["study", "other", "optimizers", "tau", "low", "high"])
         writer.writerows(rows)
-    figure(
-        {study: {n: found[n] for n in names} for study, found in ranked.items()},
-        beside / "order.png",
-    )
+    figure(ranked, beside / "order.png")
 
 
 if __name__ == "__main__":

@@ -173,7 +173,8 @@ def optimizers(text: str) -> dict[str, Optimizer]:
         else:
             name = known_name(OPTIMIZERS, "optimizer", name)
             found[name] = OPTIMIZERS[name]()
-            check_supplied(found[name])
+    for optimizer in found.values():
+        check_supplied(optimizer)
     return found
 
 
@@ -198,13 +199,18 @@ def make_workload(asked: Asked, data: Dataset, splits: Data) -> Workload:
     )
 
 
+def seeds_of(asked: Asked, optimizer: Optimizer) -> int:
+    return asked.matrix_seeds if optimizer.matrix_method else asked.seeds
+
+
 def make_courses(asked: Asked, workload: Workload) -> list[Course]:
     """One for each schedule and optimizer; UsageError if they do not go together."""
     courses = []
     for schedule in asked.schedules:
         for optimizer in asked.optimizers.values():
-            optimizer.scaled(schedule.factor(5, 10, 1))  # refuses without an lr
-            seeds = asked.matrix_seeds if optimizer.matrix_method else asked.seeds
+            if schedule.name != "constant":
+                optimizer.scaled(0.5)  # refuses without an lr
+            seeds = seeds_of(asked, optimizer)
             courses.append(Course(workload, optimizer, schedule, asked.tier, asked.epochs, seeds))
     return courses
 
@@ -213,7 +219,7 @@ def make_design(
     asked: Asked, argv: Sequence[str], courses: Sequence[Course], data: Dataset
 ) -> Design:
     competitors: dict[str, Competitor] = {}
-    for (opt, optimizer), course in zip(asked.optimizers.items(), courses, strict=False):
+    for opt, optimizer in asked.optimizers.items():
         name = optimizer.full_name
         if name in competitors:
             what = f"two of the optimizers are called {name}"
@@ -222,14 +228,17 @@ def make_design(
             opt,
             flat_values(optimizer),
             optimizer.rate,
-            course.seeds,
+            seeds_of(asked, optimizer),
             optimizer.matrix_method,
             fingerprint.of_code(optimizer),
         )
-    names = list(competitors)
-    baseline = BASELINE if BASELINE in names else names[0]
+    baseline = BASELINE if BASELINE in competitors else next(iter(competitors))
     if asked.baseline is not None:
-        baseline = known_name(competitors, "baseline among the optimizers", asked.baseline)
+        names = {entry.opt: name for name, entry in competitors.items()}
+        names |= {name: name for name in competitors}
+        kind = "baseline among the optimizers"
+        typed = asked.baseline if asked.baseline in names else None
+        baseline = names[typed or known_name(names, kind, asked.baseline)]
     return Design(
         tier=asked.tier.name,
         epochs=asked.epochs,
@@ -247,6 +256,7 @@ def make_design(
 def open_folder(asked: Asked, design: Design) -> RunFolder:
     """The folder of this study, new or with trials that fit; UsageError for any other."""
     path = asked.out or Path("studies") / f"{design.tier}-{design.identity[:8]}"
+    path = path.expanduser()
     if not (path / designs.FILE).exists():
         folder = RunFolder.create(path, "", 0)
         folder.write_json(designs.FILE, design.to_json())  # first of all: from now on it is ours
@@ -261,16 +271,11 @@ def work(
     courses: Sequence[Course], images: int, ledger: Ledger, new_pool: Callable[[], Pool]
 ) -> int:
     """Run all trials that are missing, and keep each as it ends; how many of them failed."""
-    codes = {course.optimizer: fingerprint.of_code(course.optimizer) for course in courses}
     failed: set[str] = set()  # those of an earlier call have another chance
 
-    def key(trial: Trial, stage: str) -> str:
-        code = codes.get(trial.optimizer) or fingerprint.of_code(trial.optimizer)
-        return fingerprint.of_trial(trial, stage, code)
-
     def row_of(trial: Trial, stage: str) -> Row | None:
-        row = ledger.rows.get(key(trial, stage))
-        return row if row and (row.outcome.status != "failed" or row.key in failed) else None
+        row = ledger.rows.get(fingerprint.of_trial(trial, stage))
+        return row if row and (not row.has_failed or row.key in failed) else None
 
     def next_trials() -> dict[Trial, str]:
         return {trial: stage for course in courses for trial, stage in course.next_trials(row_of)}
@@ -280,17 +285,18 @@ def work(
     pool = new_pool()
     bar = tqdm(disable=not sys.stderr.isatty(), bar_format=BAR)
     try:
-        cost = seconds_per_epoch(courses, pool, images)
-        bar.total = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in courses)
+        unfinished = [course for course in courses if course.next_trials(row_of)]
+        cost = seconds_per_epoch(unfinished, pool, images)
+        bar.total = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in unfinished)
         workers = f"{pool.size()} worker{'s' if pool.size() > 1 else ''}"
-        print(f"about {duration(bar.total / pool.size())} on {workers}", flush=True)
+        print(f"about {duration(bar.total / max(1, pool.size()))} on {workers}", flush=True)
         while todo := next_trials():
             seconds = {trial: trial.epochs * cost[trial.optimizer.full_name] for trial in todo}
             longest_first = sorted(todo, key=seconds.__getitem__, reverse=True)
             for trial, result in results(longest_first, pool):
-                row = make_row(trial, todo[trial], key(trial, todo[trial]), result)
+                row = make_row(trial, todo[trial], result)
                 ledger.append(row)
-                if row.outcome.status == "failed":
+                if row.has_failed:
                     failed.add(row.key)
                 bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
                 bar.update(min(seconds[trial], bar.total - bar.n))
@@ -310,9 +316,9 @@ def make_pool(asked: Asked, splits: Data, folder: RunFolder) -> Pool:
     return LocalPool(asked.jobs or max(1, blas.processors() // asked.threads), splits, folder.path)
 
 
-def make_row(trial: Trial, stage: str, key: str, result: Result) -> Row:
+def make_row(trial: Trial, stage: str, result: Result) -> Row:
     return Row(
-        key=key,
+        key=fingerprint.of_trial(trial, stage),
         stage=stage,
         optimizer=trial.optimizer.full_name,
         hypers=flat_values(trial.optimizer),

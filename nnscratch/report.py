@@ -25,7 +25,9 @@ def main(argv: Sequence[str]) -> None:
 
 def write_report(folder: RunFolder) -> Analysis:
     """Write the report into the study's folder, and print what it comes down to."""
-    analysis = analyse(design.read(folder.path), ledger.read(folder.path / "trials.csv"))
+    trials = folder.path / "trials.csv"
+    rows = ledger.read(trials) if trials.exists() else []
+    analysis = analyse(design.read(folder.path), rows)
     write(folder, analysis)
     print(conclusion(analysis))
     print(f"report {folder.path / 'report.html'}")
@@ -39,7 +41,7 @@ def conclusion(analysis: Analysis) -> str:
         standings = analysis.of_schedule(schedule)
         width = max((len(s.optimizer) for s in standings), default=0)
         lines.append(
-            f"schedule {schedule}: test accuracy, sd over seeds, {'difference from '}"
+            f"schedule {schedule}: test accuracy, sd over seeds, difference from "
             f"{analysis.design.baseline} in points"
         )
         for s in standings:

@@ -122,12 +122,11 @@ def described(part: Part) -> dict[str, Any]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(
+    path: Path, fix: str = "choose a folder that can be written with --out, or make room"
+) -> Iterator[Path]:
     """The path; WriteError where the disk refuses."""
     try:
         yield path
     except OSError as error:
-        raise WriteError(
-            f"{path} cannot be written ({error.strerror})",
-            "choose a folder that can be written with --out, or make room",
-        ) from None
+        raise WriteError(f"{path} cannot be written ({error.strerror})", fix) from None

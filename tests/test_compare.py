@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -219,7 +221,7 @@ def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int)
     assert len(cells("study")) == len(cells(complete))  # nothing ran twice
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on() -> None:
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(complete: Path) -> None:
     process = started(f"{SMALL} --jobs 2 --out study")
     wait_for_rows(process, "study", 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to the workers too
@@ -229,6 +231,9 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on() -> None:
     assert f"{kept} trials are kept in study/trials.csv; the same command goes on" in err
     assert "Traceback" not in err
     assert none_stay_behind(process.pid)
+    assert command(f"{SMALL} --jobs 2 --out study") == 0
+    assert outcomes("study") == outcomes(complete)
+    assert len(cells("study")) == len(cells(complete))
 
 
 # --- trials that go wrong ----------------------------------------------------------------------
@@ -302,6 +307,24 @@ def test_an_error_in_an_optimizer_fails_its_trials_with_the_message(capsys) -> N
     capsys.readouterr()
     assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7  # tried again: two rows more
     assert len(cells("study")) == 6
+
+
+def test_a_failed_trial_that_works_when_tried_again_leaves_no_trace_in_the_report() -> None:
+    own("Path('stop').exists() and os._exit(1)")
+    Path("stop").touch()
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
+    Path("stop").unlink()  # as if the machine had more memory today
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 0
+    summary = json.loads(Path("study/summary.json").read_text())
+    assert [(s["seeds"], s["failed"]) for s in summary["standings"]] == [(2, 0)] * 2
+    assert not any("failed" in doubt for doubt in summary["doubts"])
+
+
+def test_an_optimizer_that_ends_its_process_politely_fails_as_any_other() -> None:
+    own("raise SystemExit(0)")
+    assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
+    failed = [r for r in cells("study") if r["status"] == "failed"]
+    assert [r["message"] for r in failed] == ["SystemExit: 0"] * 2
 
 
 def test_a_trial_that_diverges_is_a_result() -> None:
@@ -381,12 +404,55 @@ def test_a_folder_at_which_another_process_works_is_refused(complete: Path, caps
 
 def test_two_optimizers_of_one_name_are_refused(capsys) -> None:
     own("pass")
-    text = Path("own.py").read_text().replace("class Own", "class SGD")
-    Path("own.py").write_text(text.replace("nn.Optimizer", "nn.Elementwise"))
-    Path("other.py").write_text(OWN.format(in_a_worker="pass"))
-    Path("own.py").write_text(OWN.format(in_a_worker="pass"))
+    Path("other.py").write_text(Path("own.py").read_text())
     assert command(f"--opts own.py:Own,other.py:Own {DEFAULTS}") == 2
     assert "two of the optimizers are called own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("baseline", ["lookahead", "lookahead-adam", "Lookahead"])
+def test_the_baseline_may_be_called_as_it_was_asked_for(baseline: str) -> None:
+    asked = compare.parse(shlex.split(f"--opts sgd,lookahead --baseline {baseline}"))
+    data = nn.load_dataset("digits")
+    courses = compare.make_courses(asked, workload())
+    assert compare.make_design(asked, [], courses, data).baseline == "lookahead-adam"
+
+
+def test_a_schedule_needs_an_optimizer_with_a_learning_rate(capsys) -> None:
+    own("pass")
+    text = Path("own.py").read_text().replace("lr: float", "size: float").replace(".lr", ".size")
+    Path("own.py").write_text(text)
+    assert command(f"--opts own.py:Own {DEFAULTS}") == 0
+    assert command(f"--opts own.py:Own --schedules cosine {DEFAULTS}") == 2
+    assert "own has no lr that a schedule could change" in capsys.readouterr().err
+
+
+def test_an_own_optimizer_that_needs_what_there_is_not_is_refused_at_once(capsys) -> None:
+    own("pass")
+    text = Path("own.py").read_text()
+    needy = text.replace("    lr:", '    needs = frozenset({"hessian"})\n    lr:')
+    Path("own.py").write_text(needy.replace("w -= self", 'state.pop("hessian", None); w -= self'))
+    assert command(f"--opts own.py:Own {DEFAULTS}") == 2
+    assert "needs what the network does not give" in capsys.readouterr().err
+
+
+def test_a_study_killed_before_its_first_trial_has_an_empty_report(capsys) -> None:
+    process = started(f"{SMALL} --jobs 2 --out study")
+    while not Path("study/study.json").exists():
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    if not Path("study/trials.csv").exists():
+        assert run(report.main, ["study"]) == 0
+        assert "DOUBT  constant: sgd has no final trial" in capsys.readouterr().out
+    assert command(f"{SMALL} --jobs 2 --out study") == 0
+
+
+def test_a_home_directory_in_out_is_understood_every_time(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = "--opts sgd --tier defaults --epochs 1 --seeds 1 --dataset digits --hidden 5"
+    for _ in range(2):
+        assert command(f"{flags} --out=~/here") == 0
+    assert (tmp_path / "here" / "report.md").exists()
 
 
 def test_the_report_command_needs_a_study(capsys) -> None:
@@ -448,6 +514,43 @@ def test_a_worker_has_one_thread_for_its_products(complete: Path) -> None:
         env=os.environ | {"PYTHONPATH": folder},
     )
     assert found.stdout == "{1}\n"
+
+
+class Breaking:
+    """A pool that runs tasks at once, and now and then has broken when a task comes."""
+
+    def __init__(self, data: dict, breaks_at: set[int]) -> None:
+        self.data, self.breaks_at, self.submitted, self.restarts = data, breaks_at, 0, 0
+
+    def size(self) -> int:
+        return 2
+
+    def submit(self, task: Task) -> Future:
+        self.submitted += 1
+        if self.submitted in self.breaks_at:
+            raise BrokenProcessPool
+        found: Future = Future()
+        found.set_result(task(self.data))
+        return found
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_pool_that_breaks_while_it_is_idle_costs_no_trial(toy: nn.Split) -> None:
+    small = workload(sizes=(12, 5, 3), batch_size=50)
+    seeds = [
+        Trial(small, nn.OPTIMIZERS["sgd"](), nn.SCHEDULES["constant"](), 1, seed, False)
+        for seed in range(5)
+    ]
+    pool = Breaking({"train": toy, "val": toy}, breaks_at={2, 5})
+    found = list(results(seeds, pool))
+    assert sorted(trial.seed for trial, _ in found) == [0, 1, 2, 3, 4]
+    assert {result.outcome.status for _, result in found} == {"done"}
+    assert pool.restarts == 2
 
 
 def test_a_worker_with_other_code_does_not_run_the_trial(toy: nn.Split) -> None:

@@ -7,6 +7,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from study_rows import design, finals, row
+
+from nnscratch.runs import RunFolder
+from nnscratch.study import design as designs
+from nnscratch.study.ledger import Ledger
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "order.py"
 NAMES = ["sgd", "momentum", "adam", "lion", "yogi"]
@@ -23,24 +28,19 @@ def order() -> ModuleType:
 
 
 def study(folder: Path, names: list[str], apart: float = 0.01) -> str:
-    """The files of a study whose best optimizer is the first of the names."""
+    """The folder of a study whose best optimizer is the first of the names."""
     folder.mkdir()
-    summary, trials = [], []
+    asked = design(names, seeds=5, tier="defaults", schedules=["constant", "cosine"])
+    RunFolder(folder).write_json(designs.FILE, asked.to_json())
+    kept = Ledger(folder / "trials.csv")
     for k, name in enumerate(names):
-        summary.append({"schedule": "constant", "optimizer": name, "lr": "0.1"})
-        summary.append({"schedule": "cosine", "optimizer": name, "lr": "0.2"})
-        for seed in range(1, 6):
-            final = {"stage": "final", "optimizer": name, "seed": seed, "schedule": "constant"}
-            accuracy = 0.97 - apart * k + 0.001 * seed
-            trials.append(final | {"lr": "0.1", "test_accuracy": accuracy})
-            trials.append(final | {"lr": "0.3", "test_accuracy": 0.1})  # was not chosen
-            trials.append(final | {"lr": "0.2", "schedule": "cosine", "test_accuracy": 0.1 * k})
-        trials.append(final | {"stage": "search", "lr": "0.1", "test_accuracy": ""})
-    for name, rows in (("summary.csv", summary), ("trials.csv", trials)):
-        with (folder / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        tests = [0.97 - apart * k + 0.001 * seed for seed in range(5)]
+        for one in (
+            *finals(name, tests),
+            *finals(name, tests[::-1], schedule="cosine"),
+            *finals(name, [0.1 * k] * 5, code="older"),
+        ):
+            kept.append(one)
     return str(folder)
 
 
@@ -85,10 +85,28 @@ def test_the_interval_is_wide_where_seeds_disagree_and_narrow_where_they_do_not(
             for k, name in enumerate(NAMES)
         }
 
-    tau, low, high = order.correlation(noisy(0.001), noisy(0.001), NAMES, rng)
-    assert (tau, low, high) == (1, 1, 1)
-    _, low, high = order.correlation(noisy(0.1), noisy(0.1), NAMES, rng)
+    assert order.correlation(noisy(0.001), noisy(0.001), rng) == pytest.approx((1, 1, 1))
+    _, low, high = order.correlation(noisy(0.1), noisy(0.1), rng)
     assert high - low > 0.5
+
+
+def test_an_optimizer_that_diverged_keeps_its_rank(order, tmp_path: Path, capsys) -> None:
+    a, b = study(tmp_path / "a", NAMES), study(tmp_path / "b", NAMES)
+    kept = Ledger(Path(a) / "trials.csv")
+    for seed in (1, 2):
+        kept.append(row("sgd", "final", [0.5], seed=seed, status="diverged"))
+    order.main([a, b])
+    ranks = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:6]}
+    assert ranks["sgd"] == "5"
+
+
+def test_optimizers_with_fewer_seeds_do_not_cost_the_others_theirs(order) -> None:
+    many = {name: dict.fromkeys(range(12), 0.9) for name in NAMES}
+    drawn = order.resampled(many | {"muon": {1: 0.9, 2: 0.9}}, np.random.default_rng(0))
+    assert len(drawn["sgd"]) == 12
+    assert drawn["sgd"] == drawn["adam"]
+    assert len(drawn["muon"]) == 2
+    assert set(drawn["muon"]) <= {1, 2}
 
 
 def test_one_study_alone_is_refused(order, tmp_path: Path, capsys) -> None:

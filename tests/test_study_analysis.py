@@ -109,8 +109,11 @@ def test_the_ranking_has_means_spreads_and_paired_differences() -> None:
     ("points", "verdict"),
     [
         ([0.09] * 12, "tie"),  # significant, and of no interest
+        ([0.05, -0.05] * 6, "tie"),
         ([-0.3 - 0.01 * k for k in range(12)], "worse"),
         ([1.5, -0.9] * 6, "open"),
+        ([0.9, -0.8] * 6, "open"),  # a mean of 0.05 that is not known so well
+        ([0.3 + 0.01 * k for k in range(11)] + [-88.0], "open"),  # p < 0.05, for "better"
     ],
 )
 def test_verdicts(points: list[float], verdict: str) -> None:
@@ -135,6 +138,38 @@ def test_a_trial_that_diverged_counts_as_guessing_and_is_counted() -> None:
     assert adam.test.low == adam.val.low == 0.1
     assert adam.test.mean == pytest.approx((sum(GOOD[:11]) + 0.1) / 12)
     assert (adam.reaches[0].reached, adam.reaches[0].of) == (11, 12)
+
+
+def test_a_trial_that_diverged_after_it_reached_a_target_did_not_reach_it() -> None:
+    rows = finals("sgd", GOOD[:11])
+    rows.append(row("sgd", "final", [0.9, 0.975], seed=12, status="diverged"))
+    assert analyse(design(["sgd"]), rows).standings[0].reaches[0].reached == 11
+
+
+def test_an_optimizer_that_always_diverges_keeps_its_place_at_the_bottom() -> None:
+    rows = finals("sgd", GOOD)
+    for lr in (1e-2, 1e-4, 1e-3):  # in the order of their end
+        rows.append(row("adam", "search", [], lr=lr, status="diverged"))
+    rows.append(row("adam", "full", [], lr=1e-4, status="diverged"))
+    rows += [
+        row("adam", "final", [], lr=1e-4, seed=seed, status="diverged") for seed in range(1, 13)
+    ]
+    adam = standing(analyse(design(["sgd", "adam"]), rows), "adam")
+    assert (adam.diverged, adam.good_rates, adam.rates) == (12, 0, 3)
+    assert adam.test.mean == pytest.approx(0.1)
+    assert math.isnan(adam.seconds_per_update)
+
+
+def test_a_final_trial_that_failed_is_no_seed() -> None:
+    rows = finals("sgd", GOOD) + finals("adam", GOOD)
+    failed = row("adam", "final", [], seed=1, status="failed")
+    rows = [failed if (r.optimizer, r.seed) == ("adam", 1) else r for r in rows]
+    analysis = analyse(design(["sgd", "adam"]), rows)
+    adam = standing(analysis, "adam")
+    assert (len(adam.final), adam.failed) == (11, 1)
+    assert adam.test.mean == pytest.approx(np.mean(GOOD[1:]))
+    assert adam.state_per_weight == 8.0
+    assert "constant: 1 trials of adam failed" in analysis.doubts
 
 
 def test_a_matrix_method_with_few_seeds_stays_out_of_the_family() -> None:
@@ -201,6 +236,20 @@ def test_a_tuned_adam_below_tuned_sgd_is_a_loud_doubt() -> None:
     assert "too small" in doubt
 
 
+def test_failed_trials_do_not_make_a_tuned_optimizer_look_worse() -> None:
+    rows = searched("sgd", {0.01: 0.9, 0.1: 0.97, 1.0: 0.95}) + finals("sgd", GOOD, lr=0.1)
+    rows += searched("adam", {1e-4: 0.8, 1e-3: 0.95, 1e-2: 0.9})
+    rows += finals("adam", shifted([0.2] * 12), lr=1e-3)[2:]
+    rows += [row("adam", "final", [], lr=1e-3, seed=s, status="failed") for s in (1, 2)]
+    assert not any("worse" in d for d in analyse(design(["sgd", "adam"]), rows).doubts)
+
+
+def test_without_a_complete_baseline_nothing_is_tested_and_that_is_a_doubt() -> None:
+    rows = finals("sgd", GOOD[:11]) + finals("adam", GOOD)
+    (doubt,) = analyse(design(["sgd", "adam"]), rows).doubts
+    assert "nothing could be tested, since sgd does not have all 12 final trials" in doubt
+
+
 def test_a_best_rate_at_the_edge_is_a_doubt() -> None:
     rows = searched("sgd", {0.1: 0.9, 1.0: 0.95, 10.0: 0.97}) + finals("sgd", GOOD, lr=10.0)
     (doubt,) = analyse(design(["sgd"]), rows).doubts
@@ -228,6 +277,8 @@ def test_an_optimizer_without_final_trials_is_a_doubt_and_breaks_nothing() -> No
 
 def test_trials_of_two_machines_are_a_doubt() -> None:
     rows = finals("sgd", GOOD)
+    rows.append(row("sgd", "final", [], seed=13, status="failed"))
+    rows[-1] = type(rows[0])(**vars(rows[-1]) | {"machine": "where it failed"})
     rows[0] = type(rows[0])(**vars(rows[0]) | {"machine": "another"})
-    (doubt,) = analyse(design(["sgd"]), rows).doubts
-    assert "2 kinds of machines" in doubt
+    doubts = analyse(design(["sgd"]), rows).doubts
+    assert any("2 kinds of machines: a machine; another" in doubt for doubt in doubts)

@@ -1,5 +1,6 @@
 """Hashes: another one for whatever changes a result, the same for whatever does not."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,30 @@ def test_comments_docstrings_and_line_breaks_do_not_count(code_of) -> None:
     assert code_of(OWN.replace("# downhill", "# down the hill")) == plain
     assert code_of(OWN.replace("Steps.", "Takes steps.")) == plain
     assert code_of(OWN.replace("w - lr * dw", "(w\n        - lr * dw)")) == plain
+    assert code_of(OWN.replace('    """Steps."""\n', "")) == plain
+    assert code_of(OWN.replace("lr):", 'lr):\n        """Down."""')) == plain
+
+
+def test_what_an_own_file_imports_from_beside_it_is_its_code(tmp_path: Path) -> None:
+    source = OWN.replace(
+        "import nnscratch as nn\n", "import nnscratch as nn\nfrom my_rules import f\n"
+    )
+
+    def hashed(folder: str, rules: str) -> str:
+        path = tmp_path / folder / "own.py"
+        path.parent.mkdir()
+        path.write_text(source.replace("lr * dw", "lr * f(dw)"))
+        (path.parent / "my_rules.py").write_text(rules)
+        sys.modules.pop("my_rules", None)
+        optimizer = load_optimizer(f"{path}:Own")()
+        (files,) = fingerprint.own_files(optimizer).values()
+        assert [file.name for file in files] == ["own.py", "my_rules.py"]
+        return fingerprint.of_code(optimizer)
+
+    plain = hashed("a", "def f(x):\n    return x\n")
+    assert hashed("b", "def f(x):\n    return x  # itself\n") == plain
+    assert hashed("c", "def f(x):\n    return 2 * x\n") != plain
+    sys.modules.pop("my_rules")
 
 
 def test_each_optimizer_has_the_code_that_it_runs_and_no_more(monkeypatch) -> None:
@@ -97,7 +122,7 @@ def test_one_pixel_one_label_or_another_scale_is_other_data(toy: nn.Split) -> No
     assert len({plain, *map(fingerprint.of_data, others)}) == len(others) + 1
 
 
-def test_every_setting_of_a_trial_is_in_its_hash() -> None:
+def test_every_setting_of_a_trial_is_in_its_hash(monkeypatch) -> None:
     trial = Trial(workload(), nn.OPTIMIZERS["lookahead"](), nn.SCHEDULES["constant"](), 3, 0, False)
     others = [
         replace(trial, epochs=4),
@@ -115,6 +140,8 @@ def test_every_setting_of_a_trial_is_in_its_hash() -> None:
         replace(trial, workload=workload(activation=nn.ACTIVATIONS["leaky_relu"]())),
         replace(trial, workload=workload(batch_size=99)),
     ]
-    keys = {fingerprint.of_trial(t, "search", "code") for t in (trial, *others)}
-    keys |= {fingerprint.of_trial(trial, "full", "code"), fingerprint.of_trial(trial, "search", "")}
+    keys = {fingerprint.of_trial(t, "search") for t in (trial, *others)}
+    keys.add(fingerprint.of_trial(trial, "full"))
+    monkeypatch.setattr(fingerprint, "of_code", lambda _: "other")
+    keys.add(fingerprint.of_trial(trial, "search"))
     assert len(keys) == len(others) + 3

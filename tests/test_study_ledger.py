@@ -39,6 +39,16 @@ def test_the_last_row_of_a_key_counts(tmp_path: Path) -> None:
     for one in (ONE, again):
         Ledger(path).append(one)
     assert Ledger(path).rows == {ONE.key: again}
+    assert ledger.read(path) == [again]
+
+
+def test_whoever_reads_a_trial_again_sees_what_the_study_decided_by(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    kept = Ledger(path)
+    third = replace(ONE.outcome, val_loss=[1 / 3, 2 / 3], train_loss=[1e-9 / 7, 1e9 / 7])
+    kept.append(replace(ONE, outcome=third))
+    assert kept.rows == Ledger(path).rows
+    assert kept.rows[ONE.key].outcome.val_loss == [0.333333, 0.666667]
 
 
 def test_a_file_cut_at_any_byte_keeps_all_rows_before_the_cut(tmp_path: Path) -> None:
@@ -81,7 +91,13 @@ def test_a_full_disk_loses_nothing_and_says_what_to_do(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     "content",
-    [b"a,b\n1,2\n", b"\xff\xfe\n", b"key\n", ",".join(ledger.COLUMNS).encode() + b"\nx,y\n"],
+    [
+        b"a,b\n1,2\n",
+        ",".join(ledger.COLUMNS).encode() + b"\nx\r,y\n",
+        b"\xff\xfe\n",
+        b"key\n",
+        ",".join(ledger.COLUMNS).encode() + b"\nx,y\n",
+    ],
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, content) -> None:
     path = tmp_path / "trials.csv"
@@ -105,4 +121,18 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
             pass
         other.kill()
     with ledger.alone(tmp_path):  # free again, although the other was killed
+        pass
+
+
+def test_what_goes_wrong_while_a_folder_is_held_is_not_blamed_on_the_folder(tmp_path) -> None:
+    with pytest.raises(PermissionError), ledger.alone(tmp_path):
+        raise PermissionError
+
+
+def test_a_folder_that_cannot_be_held_is_an_error_in_two_lines(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(nn.WriteError, match="No locks available"), ledger.alone(tmp_path):
         pass

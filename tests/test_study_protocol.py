@@ -1,6 +1,7 @@
 """The protocol: which trials follow from which."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 from study_rows import workload
@@ -8,7 +9,17 @@ from study_rows import workload
 import nnscratch as nn
 from nnscratch.hyper import Search, hypers
 from nnscratch.study.ledger import Row
-from nnscratch.study.protocol import TIERS, Course, at_step, flat_values, sampled
+from nnscratch.study.protocol import (
+    TIERS,
+    Course,
+    at_step,
+    chosen,
+    flat_values,
+    placed,
+    sampled,
+    searched,
+    step_of,
+)
 from nnscratch.study.trials import Outcome
 
 
@@ -132,6 +143,68 @@ def test_the_epochs_left_shrink_as_trials_finish() -> None:
     assert one.epochs_left(lambda *_: None) == 180
     assert course(nn.OPTIMIZERS["adam"](), "all").epochs_left(lambda *_: None) == 320
     assert course(nn.OPTIMIZERS["adam"](), "defaults").epochs_left(lambda *_: None) == 120
+    left = []
+
+    def watched(trial, stage):
+        return rows.get((trial, stage))
+
+    rows: dict = {}
+    while todo := one.next_trials(watched):
+        left.append(one.epochs_left(watched))
+        trial, stage = todo[0]
+        found = bump(1e-3)(trial.optimizer.rate, 0)
+        outcome = Outcome(val_accuracy=[found], val_loss=[1.0])
+        values, rate = flat_values(trial.optimizer), trial.optimizer.rate
+        rows[trial, stage] = Row("", stage, "", values, rate, "", 0, 0, "", "", 0.0, outcome)
+    assert left == [180 - 3 * k for k in range(10)] + [150 - 10 * k for k in range(15)]
+    assert one.epochs_left(watched) == 0
+
+
+@dataclass(frozen=True)
+class Bounded(nn.Optimizer):
+    """Whose learning rate has an upper end."""
+
+    lr: float = nn.hyper(0.1, "(0, 1]", "step size")
+
+    def update(self, w, dw, state):
+        return w
+
+
+@pytest.mark.parametrize("best", [1.0, 1e-3, 100.0])
+def test_learning_rates_that_are_not_allowed_are_not_tried(best: float) -> None:
+    waves = played(course(Bounded()), bump(best))
+    searched = [lr for wave in waves if wave[0][1] == "search" for lr in rates(wave)]
+    assert max(searched) == 1.0
+    assert waves[-1][0][1] == "final"
+    assert set(rates(waves[-1])) == {min(best, 1.0)}
+
+
+@pytest.mark.parametrize("accuracy", [bump(1e-3), lambda *_: None, lambda *_: 0.5])
+def test_the_report_finds_the_setting_that_the_finals_had(accuracy) -> None:
+    """From the rows alone, in whatever order the trials came to their end."""
+    one = course(nn.OPTIMIZERS["adam"]())
+    rows: dict = {}
+    while todo := one.next_trials(lambda trial, stage: rows.get((trial, stage))):
+        for trial, stage in reversed(todo):
+            found = accuracy(trial.optimizer.rate, trial.epochs)
+            status = "diverged" if found is None else "done"
+            values, rate = flat_values(trial.optimizer), trial.optimizer.rate
+            outcome = Outcome(status, val_accuracy=[found], val_loss=[1.0])
+            rows[trial, stage] = Row("", stage, "", values, rate, "", 0, 0, "", "", 0.0, outcome)
+    search, full, final = (
+        [row for row in rows.values() if row.stage == stage]
+        for stage in ("search", "full", "final")
+    )
+    best = chosen(search, full, TIERS["lr"])
+    assert best is not None
+    assert {row.lr for row in final} == {best.lr}
+
+
+def test_places_on_the_grid_are_found_again() -> None:
+    for name in ("adam", "schedule_free_adamw", "muon"):
+        optimizer = nn.OPTIMIZERS[name]()
+        for step in range(-8, 10):
+            assert step_of(at_step(optimizer, step).rate, optimizer.rate) == step
 
 
 def test_without_any_search_range_the_tier_of_everything_refuses() -> None:
@@ -153,9 +226,20 @@ SEARCHED = [
 def test_every_value_that_a_search_may_try_is_allowed(hyper) -> None:
     values = [hyper.search.at(u, hyper.default) for u in (0.0, 0.3, 0.7, math.nextafter(1, 0))]
     assert values == sorted(values)
-    for value in values:
-        assert hyper.check(round(value) if hyper.kind is int else value) is not None
     assert values[0] < values[-1]
+
+
+@pytest.mark.parametrize("name", [name for name in nn.OPTIMIZERS if name != "newton"])
+def test_an_optimizer_can_be_made_anywhere_in_its_search(name: str) -> None:
+    optimizer = nn.OPTIMIZERS[name]()
+    for u in (0.0, 1e-6, 0.5, math.nextafter(1, 0)):
+        placed(optimizer, dict.fromkeys(searched(optimizer), u))  # checks every value
+
+
+def test_points_near_the_end_of_a_range_stay_apart() -> None:
+    adam = nn.OPTIMIZERS["adam"]()
+    betas = [placed(adam, {"beta2": u}).beta2 for u in (0.95, 0.96, 0.97, 0.98, 0.99)]
+    assert len({f"{1 - beta:.3g}" for beta in betas}) == 5
 
 
 def test_every_optimizer_that_trains_the_network_can_be_searched() -> None:

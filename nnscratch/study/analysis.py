@@ -13,7 +13,7 @@ import numpy as np
 
 from .design import Design
 from .ledger import Row
-from .protocol import best_of
+from .protocol import TIERS, chosen
 
 TARGETS = (0.97, 0.98)  # validation accuracies that are waited for
 TIE = 0.1  # points within which two optimizers are called equal
@@ -21,7 +21,8 @@ NEAR_BEST = 0.2  # points from the best within which a learning rate is called g
 LEVEL = 0.05  # of the tests; the intervals cover 1 - LEVEL
 # tuned, the second optimizer of a pair cannot be worse: the first is one of its settings
 INCLUSIONS = (("sgd", "momentum"), ("momentum", "adam"), ("sgd", "adam"))
-LEAK = {"mnist": 0.987}  # no fully connected network does better without further images
+# test accuracies that fully connected networks hardly reach without more images or dropout
+LEAK = {"mnist": 0.987}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Difference:
     low, high   Student's 95 % interval of the mean
     p           Wilcoxon's signed-rank test, two-sided, zeros as Pratt has them
     p_holm      the same after Holm's correction; None outside of the family that is tested
-    verdict     "better", "worse", "tie" or "open"; "baseline" for itself
+    verdict     "tie" if the mean is within 0.1 points of 0 and known to 0.1 points; "better" or
+                "worse" if p_holm is below 0.05 and the interval on one side of 0; else "open";
+                "baseline" for itself
     """
 
     mean: float
@@ -61,8 +64,9 @@ class Difference:
 class Reach:
     """What it takes to reach a validation accuracy: medians over seeds, infinite for never.
 
-    Validation images are looked at after each epoch, so that all but `reached` and `of` are
-    multiples of what an epoch takes. gradients counts gradients of single images.
+    A trial that diverged reached nothing, whatever it had before. Validation images are looked at
+    after each epoch, so that all but `reached` and `of` are multiples of what an epoch takes.
+    gradients counts gradients of single images.
     """
 
     target: float
@@ -79,7 +83,8 @@ class Standing:
     """One optimizer under one schedule.
 
     edge                 "smallest" or "largest" where the best learning rate is the last one tried
-    search, full, final  its trials by stage, those that diverged or failed among them
+    search, full, final  its trials by stage, those that diverged among them; final without failed
+    diverged, failed     how many final trials did; how many trials of any stage failed
     good_rates, rates    learning rates of the search within 0.2 points of the best, and all
     state_per_weight     bytes
     seconds_per_update   median over the final trials
@@ -105,11 +110,12 @@ class Standing:
     state_per_weight: float
     seconds_per_update: float
     passes_per_epoch: float
+    chance: float  # the accuracy of a constant answer
 
     @property
     def best_of_k(self) -> list[tuple[float, float, float]]:
         """For k = 1, 2, ... trials of the search: mean, low and high of the best of k."""
-        accuracies = [val_accuracy(row, 0.0) for row in self.search]
+        accuracies = [val_accuracy(row, self.chance) for row in self.search]
         return [best_of_draws(accuracies, k) for k in range(1, len(accuracies) + 1)]
 
 
@@ -143,7 +149,7 @@ def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
         ranked = _standings(design, schedule, of_schedule)
         standings += ranked
         doubts += _doubts(design, schedule, ranked)
-    machines = sorted({row.machine for row in own})
+    machines = sorted({row.machine for row in own if row.outcome.status != "failed"})
     if len(machines) > 1:
         doubts.append(f"the trials ran on {len(machines)} kinds of machines: {'; '.join(machines)}")
     return Analysis(
@@ -157,23 +163,29 @@ def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
 
 
 def _standings(design: Design, schedule: str, rows: Sequence[Row]) -> list[Standing]:
-    finals: dict[str, list[Row]] = {}
-    stages: dict[str, tuple[list[Row], list[Row]]] = {}
+    stages: dict[str, dict[str, list[Row]]] = {}
     for name, competitor in design.optimizers.items():
         own = [row for row in rows if row.optimizer == name]
-        search = [row for row in own if row.stage == "search"]
-        full = [row for row in own if row.stage == "full"]
-        hypers = competitor.defaults
-        if tuned := full or search:
-            hypers = dict(tuned[best_of(tuned)].hypers)
-        final = [row for row in own if row.stage == "final" and row.hypers == hypers]
-        final = sorted((r for r in final if r.seed <= competitor.seeds), key=lambda r: r.seed)
-        if any(row.outcome.status != "failed" for row in final):
-            stages[name], finals[name] = (search, full), final
+        of_stage = {
+            stage: [row for row in own if row.stage == stage]
+            for stage in ("search", "full", "final")
+        }
+        best = chosen(of_stage["search"], of_stage["full"], TIERS[design.tier])
+        hypers = best.hypers if best else competitor.defaults
+        of_stage["final"] = sorted(
+            (r for r in of_stage["final"] if r.hypers == hypers and r.seed <= competitor.seeds),
+            key=lambda row: row.seed,
+        )
+        if any(not row.has_failed for row in of_stage["final"]):
+            stages[name] = of_stage
+    finals = {
+        name: [row for row in of_stage["final"] if not row.has_failed]
+        for name, of_stage in stages.items()
+    }
     differences = _differences(design, finals)
     standings = [
-        _standing(design, schedule, name, *stages[name], finals[name], differences[name])
-        for name in finals
+        _standing(design, schedule, name, of_stage, finals[name], differences[name])
+        for name, of_stage in stages.items()
     ]
     return sorted(standings, key=lambda s: s.test.mean, reverse=True)
 
@@ -182,58 +194,53 @@ def _standing(
     design: Design,
     schedule: str,
     name: str,
-    search: Sequence[Row],
-    full: Sequence[Row],
+    of_stage: Mapping[str, Sequence[Row]],
     final: Sequence[Row],
     difference: Difference,
 ) -> Standing:
     chance = _chance(design)
-    counted = [row for row in final if row.outcome.status != "failed"]
-    done = [row for row in final if row.is_done]
-    images = design.images["train"]
-    timed = [row.outcome for row in done] or [row.outcome for row in counted]
-    timed = [outcome for outcome in timed if outcome.seconds]
-    grid = sorted(search, key=lambda row: row.lr or 0.0) if _is_grid(search) else []
-    best = max((val_accuracy(row, 0.0) for row in grid), default=0.0)
-    lr = final[0].lr
-    edge = ""
-    if grid and lr in (grid[0].lr, grid[-1].lr):
-        edge = "smallest" if lr == grid[0].lr else "largest"
+    search = of_stage["search"]
+    timed = [row.outcome for row in final if row.outcome.seconds]
+    grid = search if TIERS[design.tier].rates else []
+    best = max((val_accuracy(row, chance) for row in grid), default=chance)
     return Standing(
         optimizer=name,
         schedule=schedule,
         hypers=final[0].hypers,
-        lr=lr,
-        edge=edge,
+        lr=final[0].lr,
+        edge=_edge(final[0].lr, [row.lr for row in search if row.lr is not None]),
         search=tuple(search),
-        full=tuple(full),
+        full=tuple(of_stage["full"]),
         final=tuple(final),
         diverged=sum(row.outcome.status == "diverged" for row in final),
-        failed=len(final) - len(counted),
-        val=Spread.of([val_accuracy(row, chance) for row in counted]),
-        test=Spread.of([test_accuracy(row, chance) for row in counted]),
+        failed=sum(row.has_failed for rows in of_stage.values() for row in rows),
+        val=Spread.of([val_accuracy(row, chance) for row in final]),
+        test=Spread.of([test_accuracy(row, chance) for row in final]),
         difference=difference,
-        reaches=tuple(_reach(counted, target) for target in TARGETS),
-        good_rates=sum(100 * (best - val_accuracy(row, 0.0)) <= NEAR_BEST for row in grid),
+        reaches=tuple(_reach(final, target) for target in TARGETS),
+        good_rates=sum(
+            row.is_done and 100 * (best - val_accuracy(row, chance)) <= NEAR_BEST for row in grid
+        ),
         rates=len(grid),
         state_per_weight=final[0].outcome.state_per_weight,
         seconds_per_update=_median(o.seconds[-1] / len(o.seconds) / o.updates for o in timed),
-        passes_per_epoch=_median(o.gradients[-1] / len(o.gradients) / images for o in timed),
+        passes_per_epoch=_median(
+            o.gradients[-1] / len(o.gradients) / design.images["train"] for o in timed
+        ),
+        chance=chance,
     )
+
+
+def _edge(lr: float | None, tried: Sequence[float]) -> str:
+    """At which end of the learning rates that were tried this one lies, if at one."""
+    if lr is None or len(set(tried)) < 2:
+        return ""
+    return "smallest" if lr == min(tried) else "largest" if lr == max(tried) else ""
 
 
 def _median(numbers: Iterable[float]) -> float:
     found = list(numbers)
     return statistics.median(found) if found else math.nan
-
-
-def _is_grid(search: Sequence[Row]) -> bool:
-    """Whether the search was one over learning rates alone."""
-    rates = {row.lr for row in search}
-    others = {
-        tuple(v for k, v in row.hypers.items() if k.rpartition(".")[2] != "lr") for row in search
-    }
-    return len(rates) == len(search) and len(others) == 1 and None not in rates
 
 
 def _chance(design: Design) -> float:
@@ -253,7 +260,7 @@ def test_accuracy(row: Row, otherwise: float) -> float:
 
 def _reach(rows: Sequence[Row], target: float) -> Reach:
     found: list[tuple[float, float, float, float]] = []
-    for outcome in (row.outcome for row in rows):
+    for outcome in (row.outcome for row in rows if row.is_done):
         for k, accuracy in enumerate(outcome.val_accuracy):
             if accuracy >= target:
                 updates = (k + 1) * outcome.updates
@@ -267,11 +274,7 @@ def _reach(rows: Sequence[Row], target: float) -> Reach:
 def _differences(design: Design, finals: Mapping[str, Sequence[Row]]) -> dict[str, Difference]:
     """The difference of each optimizer from the baseline; nan all over if that has no trials."""
     accuracies = {
-        name: {
-            row.seed: test_accuracy(row, _chance(design))
-            for row in rows
-            if row.outcome.status != "failed"
-        }
+        name: {row.seed: test_accuracy(row, _chance(design)) for row in rows}
         for name, rows in finals.items()
     }
     base = accuracies.get(design.baseline, {})
@@ -301,12 +304,12 @@ def _difference(
     low, high = interval(points)
     if is_baseline:
         verdict = "baseline"
-    elif abs(mean) <= TIE:
+    elif abs(mean) <= TIE and (high - low) / 2 <= TIE:
         verdict = "tie"
-    elif p_holm is None or p_holm >= LEVEL:
-        verdict = "open"
+    elif p_holm is not None and p_holm < LEVEL and (low > 0 or high < 0):
+        verdict = "better" if low > 0 else "worse"
     else:
-        verdict = "better" if mean > 0 else "worse"
+        verdict = "open"
     return Difference(mean, low, high, p, p_holm, verdict)
 
 
@@ -394,17 +397,22 @@ def _doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> lis
                 "that was tried; a better one may lie beyond"
             )
         if s.failed:
-            found.append(f"{schedule}: {s.failed} final trials of {s.optimizer} failed")
-    if standings[0].search:
-        found += [
-            f"{schedule}: {text}"
-            for small, large in INCLUSIONS
-            if small in by_name
-            and large in by_name
-            and (text := _not_included(design, by_name[small], by_name[large]))
-        ]
+            found.append(f"{schedule}: {s.failed} trials of {s.optimizer} failed")
+    tuned = {s.optimizer: s for s in standings if s.search}
+    found += [
+        f"{schedule}: {text}"
+        for small, large in INCLUSIONS
+        if small in tuned
+        and large in tuned
+        and (text := _not_included(design, tuned[small], tuned[large]))
+    ]
     family = [s for s in standings if s.difference.p_holm is not None]
     smallest = 2.0 ** (1 - design.seeds)
+    if not family and len(standings) > 1:
+        found.append(
+            f"{schedule}: nothing could be tested, since {design.baseline} does not have all "
+            f"{design.seeds} final trials in common with another optimizer"
+        )
     if smallest * len(family) >= LEVEL:
         found.append(
             f"{schedule}: with {design.seeds} seeds and {len(family)} comparisons no difference "

@@ -1,13 +1,14 @@
 """Trials on the workers of a Dask cluster, on one machine or many."""
 
+import time
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from ..errors import NnscratchError, UsageError
-from .trials import Outcome
-from .workers import Data, Result, Task
+from .workers import Data, Result, Task, failed, machine_name
 
 ANSWER_SECONDS = 10  # in which a scheduler has to answer
+PATIENCE_SECONDS = 60  # for a cluster whose last worker went away
 
 
 class DaskPool:
@@ -35,19 +36,24 @@ class DaskPool:
                 f"no Dask scheduler answers at {address} ({type(error).__name__})",
                 "start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
             ) from None
+        self._had_workers = time.monotonic()
         if not self.size():
             self._client.close()
             what = f"the Dask scheduler at {address} has no workers"
             raise UsageError(what, f"start some: dask worker {address} --nthreads 1")
-        self._killed_worker = distributed.KilledWorker
         [self._data] = self._client.scatter([dict(data)], broadcast=True)
         self._executor = self._client.get_executor(retries=0, pure=False)
 
     def size(self) -> int:
         try:
-            return sum(self._client.ncores().values())
+            workers: int = sum(self._client.ncores().values())
         except OSError as error:
             raise lost(error) from None
+        now = time.monotonic()
+        self._had_workers = now if workers else self._had_workers
+        if now - self._had_workers > PATIENCE_SECONDS:
+            raise UsageError("the Dask cluster has no workers left", f"start some; {GO_ON}")
+        return workers
 
     def submit(self, task: Task) -> "Future[Result]":
         answer: Future[Result] = Future()
@@ -55,10 +61,10 @@ class DaskPool:
         def pass_on(done: "Future[Result]") -> None:
             try:
                 answer.set_result(done.result())
-            except self._killed_worker:
-                answer.set_result(Result(Outcome("failed", "its workers died"), 0.0, "a cluster"))
             except (CancelledError, OSError) as error:
                 answer.set_exception(lost(error))
+            except BaseException as error:  # workers that died, or that cannot import this package
+                answer.set_result(Result(failed(error), 0.0, machine_name()))
 
         self._executor.submit(task, self._data).add_done_callback(pass_on)
         return answer
@@ -70,9 +76,10 @@ class DaskPool:
         self._client.close()
 
 
+GO_ON = "all finished trials are kept, and the same command goes on"
+
+
 def lost(error: BaseException) -> NnscratchError:
-    """The error for a scheduler that is gone in the middle of a study."""
-    return UsageError(
-        f"the Dask scheduler is gone ({type(error).__name__})",
-        "start it again; all finished trials are kept, and the same command goes on",
-    )
+    """The error for a scheduler, or for images on workers, that are gone in the middle."""
+    what = f"the Dask cluster lost its scheduler or its images ({type(error).__name__})"
+    return UsageError(what, f"start it again; {GO_ON}")

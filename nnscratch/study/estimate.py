@@ -25,7 +25,7 @@ def seconds_per_epoch(courses: Sequence[Course], pool: Pool, images: int) -> dic
             update = (times[-1] - times[0]) / (trial.epochs - 1) / result.outcome.updates
             seconds[trial.optimizer.full_name] = EVALUATION * update * images / batch
     usual = statistics.median(seconds.values()) if seconds else 1.0
-    return {name: seconds.get(name, usual) for name in (test.full_name for test in tests)}
+    return {o.full_name: seconds.get(o.full_name, usual) for o in tests}
 
 
 def duration(seconds: float) -> str:

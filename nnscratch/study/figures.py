@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .analysis import NEAR_BEST, TARGETS, Analysis, Standing, val_accuracy
+from .analysis import (
+    NEAR_BEST,
+    TARGETS,
+    Analysis,
+    Standing,
+    interval,
+    test_accuracy,
+    val_accuracy,
+)
+from .protocol import PER_DECADE, step_of
 
 if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw need it
     from matplotlib.axes import Axes
@@ -17,7 +26,7 @@ if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw n
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 DASHES = ("-", "--", "-.", ":", (0, (1, 3)))
-LEAST = 1e-3  # of an error in percent, where there is none at all
+LEAST = 1e-3  # on a logarithmic axis, for nothing at all
 MOST_TICKS = 9  # on a logarithmic axis
 MOST_LINES = 8  # in one axes; of more optimizers the best are drawn
 
@@ -134,6 +143,12 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
+def _line(axes: "Axes", x: Sequence[float], y: Sequence[float], look: Look, label: str) -> None:
+    axes.plot(
+        x, y, color=look.color, ls=look.dashes, marker=look.marker, ms=3.5, lw=1.3, label=label
+    )
+
+
 def _plain(axes: "Axes") -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -153,6 +168,8 @@ def _named(standings: Sequence[Standing]) -> str:
 def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
     """A logarithmic axis for these numbers, with round ones at its ticks."""
     from matplotlib.axis import XAxis
+
+    numbers = [max(number, LEAST) for number in numbers]
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(numbers) / 1.15, max(numbers) * 1.15
@@ -170,20 +187,16 @@ def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
 
 def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     """Test error of each seed, and the mean with its interval: one line for each optimizer."""
-    from .analysis import interval, test_accuracy
-
     figure = _figure(8, 1.6 + 0.26 * len(standings))
     axes = figure.subplots()
-    chance = 1 / analysis.design.workload["sizes"][-1]
     look = looks(analysis)
     seen: list[float] = []
     for k, s in enumerate(standings):
-        rows = [row for row in s.final if row.outcome.status != "failed"]
-        errors = [max(100 * (1 - test_accuracy(row, chance)), LEAST) for row in rows]
+        errors = _errors([test_accuracy(row, s.chance) for row in s.final])
         seen += errors
         of_this = look[s.optimizer]
         axes.plot(errors, [k] * len(errors), "|", color=of_this.color, ms=8, alpha=0.6)
-        mean = 100 * (1 - s.test.mean)
+        [mean] = _errors([s.test.mean])
         if len(errors) > 1:
             low, high = interval(errors)
             axes.plot([max(low, LEAST), high], [k, k], "-", color=of_this.color, lw=2)
@@ -211,16 +224,7 @@ def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
                 c, of_this = curve(s, quantity, against), look[s.optimizer]
                 if quantity == "val_accuracy":
                     c = Curve(c.x, *map(_errors, (c.mean, c.low, c.high)))
-                axes.plot(
-                    c.x,
-                    c.mean,
-                    color=of_this.color,
-                    ls=of_this.dashes,
-                    marker=of_this.marker,
-                    ms=3.5,
-                    lw=1.3,
-                    label=s.optimizer,
-                )
+                _line(axes, c.x, c.mean, of_this, s.optimizer)
                 axes.fill_between(c.x, c.low, c.high, color=of_this.color, alpha=0.15, lw=0)
                 seen[quantity] += c.low + c.high
             axes.set_xlim(left=0)
@@ -235,7 +239,9 @@ def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
     best = "" if len(shown) == len(standings) else f": the baseline and the best {len(shown) - 1}"
     figure.suptitle(
-        f"{task(analysis)}, {_named(standings)}{best}; means and ranges over seeds", fontsize=10
+        f"{task(analysis)}, {_named(standings)}{best}; means and ranges over "
+        "seeds that did not diverge",
+        fontsize=10,
     )
     return figure
 
@@ -292,10 +298,9 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     tuned = [s for s in standings if s.rates]
     places: dict[str, dict[int, float]] = {}
     for s in tuned:
-        best = max(val_accuracy(row, 0.0) for row in s.search)
-        default = analysis.design.optimizers[s.optimizer].lr or 1.0
+        best = max(val_accuracy(row, s.chance) for row in s.search)
         places[s.optimizer] = {
-            round(2 * math.log10((row.lr or 1.0) / default)): 100 * (best - val_accuracy(row, 0.0))
+            _step(analysis, s, row.lr): 100 * (best - val_accuracy(row, s.chance))
             for row in s.search
         }
     steps = range(
@@ -316,10 +321,9 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
                 color = "white" if points > 8 else "black"
                 axes.text(x, y, text, ha="center", va="center", fontsize=7, color=color)
     for y, s in enumerate(tuned):
-        default = analysis.design.optimizers[s.optimizer].lr or 1.0
-        x = list(steps).index(round(2 * math.log10((s.lr or 1.0) / default)))
-        axes.add_patch(_frame(x, y))
-    labels = ["default" if k == 0 else f"{float(f'{10 ** (k / 2):.3g}'):,g}" for k in steps]
+        axes.add_patch(_frame(list(steps).index(_step(analysis, s, s.lr)), y))
+    factors = [float(f"{10 ** (k / PER_DECADE):.3g}") for k in steps]
+    labels = ["default" if factor == 1 else f"{factor:,g}" for factor in factors]
     axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=45)
     names = [f"{s.optimizer} ({s.good_rates} of {s.rates})" for s in tuned]
     axes.set_yticks(range(len(tuned)), names, fontsize=8)
@@ -333,6 +337,11 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
         fontsize=9,
     )
     return figure
+
+
+def _step(analysis: Analysis, standing: Standing, lr: float | None) -> int:
+    default = analysis.design.optimizers[standing.optimizer].lr
+    return step_of(lr or 1.0, default or 1.0)
 
 
 def _frame(x: int, y: int) -> Any:
@@ -349,20 +358,10 @@ def _best_of_k(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     axes = figure.subplots()
     seen: list[float] = []
     for s in shown:
-        of_this = look[s.optimizer]
         ks = range(1, len(s.search) + 1)
         mean = _errors([best for best, _, _ in s.best_of_k])
         seen += mean
-        axes.plot(
-            ks,
-            mean,
-            color=of_this.color,
-            ls=of_this.dashes,
-            marker=of_this.marker,
-            ms=3.5,
-            lw=1.3,
-            label=s.optimizer,
-        )
+        _line(axes, ks, mean, look[s.optimizer], s.optimizer)
     _logarithmic(axes.yaxis, seen)
     axes.set_xlabel("trials of the search, drawn at random")
     axes.set_ylabel("validation error of the best of them (%)")

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,16 @@ def of_code(optimizer: Optimizer) -> str:
     """The hash of all source that runs in a trial of the optimizer.
 
     That is the file `trials.py`, the files of the optimizer's classes, and what they import from
-    this package. Comments, docstrings and line breaks do not count, nor do other optimizers. A
-    file is read once: what runs does not change with it.
+    this package; for an optimizer of the user's own also from beside its file. Comments,
+    docstrings and line breaks do not count, nor do other optimizers. A file is read once: what
+    runs does not change with it.
     """
     return _of_classes(tuple(_classes(optimizer)))
 
 
-def of_trial(trial: Trial, stage: str, code: str) -> str:
+def of_trial(trial: Trial, stage: str) -> str:
     """The hash of a trial's settings, its stage in the study, and its code."""
+    code = of_code(trial.optimizer)
     return of_settings({"trial": as_json(trial), "stage": stage, "code": code})
 
 
@@ -63,12 +65,21 @@ def as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def files_of(optimizer: Optimizer) -> list[Path]:
-    """The files of the optimizer's classes, and of those of the optimizer inside of it."""
-    return list(dict.fromkeys(Path(inspect.getfile(cls)) for cls in _classes(optimizer)))
+def own_files(optimizer: Optimizer) -> dict[str, list[Path]]:
+    """For each module that is none of this package's: the file of it, and those it needs."""
+    modules = {cls.__module__: Path(inspect.getfile(cls)) for cls in _classes(optimizer)}
+    return {
+        name: [
+            file,
+            *sorted(needed for needed in _closure({file}) - {file} if not _is_ours(needed)),
+        ]
+        for name, file in modules.items()
+        if not _is_ours(file)
+    }
 
 
 def _classes(optimizer: Optimizer) -> Iterator[type[Optimizer]]:
+    """The optimizer's classes, and those of the optimizer inside of it."""
     yield from (cls for cls in type(optimizer).__mro__ if issubclass(cls, Optimizer))
     base = getattr(optimizer, "base", None)
     if isinstance(base, Optimizer):
@@ -76,32 +87,39 @@ def _classes(optimizer: Optimizer) -> Iterator[type[Optimizer]]:
 
 
 @functools.cache
-def _of_classes(classes: Iterable[type[Optimizer]]) -> str:
-    files = {Path(trials.__file__), *(Path(inspect.getfile(cls)) for cls in classes)}
-    found: set[Path] = set()
-    while files:
-        file = files.pop()
-        if file not in found:
-            found.add(file)
-            files |= _imports(file)
+def _of_classes(classes: tuple[type[Optimizer], ...]) -> str:
+    files = _closure({Path(trials.__file__), *(Path(inspect.getfile(cls)) for cls in classes)})
     digest = hashlib.sha256()
-    for name, source in sorted((file.name, _bare_source(file)) for file in found):
+    for name, source in sorted((file.name, _bare_source(file)) for file in files):
         digest.update(f"{name}\n{source}\n".encode())
     return digest.hexdigest()[:LENGTH]
 
 
-def _imports(file: Path) -> set[Path]:
-    """The files of this package that a file of it imports."""
+def _closure(files: set[Path]) -> set[Path]:
+    """The files, and all that they import of this package or from beside a user's file."""
     found: set[Path] = set()
-    if not _is_ours(file):
-        return found
+    waiting = set(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting |= _imports(file)
+    return found
+
+
+def _imports(file: Path) -> set[Path]:
+    found: set[Path] = set()
     for node in ast.walk(ast.parse(_text(file))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            place = file.parents[node.level - 1]
-            modules = [node.module] if node.module else [alias.name for alias in node.names]
-            for module in modules:
-                path = place.joinpath(*module.split("."))
-                found |= {path.with_suffix(".py"), path / "__init__.py"}
+        names: list[str] = []
+        place = file.parent
+        if isinstance(node, ast.ImportFrom):
+            place = file.parents[node.level - 1] if node.level else file.parent
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            path = place.joinpath(*name.split("."))
+            found |= {path.with_suffix(".py"), path / "__init__.py"}
     return {path for path in found if path.is_file() and path != TABLE}
 
 
@@ -122,15 +140,10 @@ def _bare_source(file: Path) -> str:
     """The source without comments, docstrings and line breaks of one's own."""
     tree = ast.parse(_text(file))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0].value.value = ""
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and _has_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> bool:
+    return ast.get_docstring(node, clean=False) is not None

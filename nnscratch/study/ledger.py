@@ -6,14 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, WriteError
+from ..errors import UsageError
+from ..runs import writing
 from .trials import Outcome
 
+GO_ON = "make room; all trials before this one are kept, and the same command goes on"
 LISTS: dict[str, Callable[[str], float]] = {
     "train_loss": float,
     "val_loss": float,
@@ -53,6 +55,10 @@ class Row:
     @property
     def is_done(self) -> bool:
         return self.outcome.status == "done"
+
+    @property
+    def has_failed(self) -> bool:
+        return self.outcome.status == "failed"
 
 
 HEAD = [field.name for field in fields(Row) if field.name != "outcome"]
@@ -118,14 +124,17 @@ class Ledger:
         self.rows: dict[str, Row] = {}
         if path.exists():
             self.rows = {row.key: row for row in read(path)}
-            with _writing(path):
+            with writing(path, GO_ON):
                 os.truncate(path, _complete(path))
 
     def append(self, row: Row) -> None:
-        """Add a row. Raises WriteError where that is not possible; rows before it stay."""
+        """Add a row. Raises WriteError where that is not possible; rows before it stay.
+
+        It is kept as it will be read again, with six digits: whoever decides by it decides alike.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        with _writing(self.path):
+        with writing(self.path, GO_ON):
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             end = os.fstat(file).st_size
             writer.writerows([to_cells(row)] if end else [COLUMNS, to_cells(row)])
@@ -139,22 +148,11 @@ class Ledger:
                 raise
             finally:
                 os.close(file)
-        self.rows[row.key] = row
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            f"{path} cannot be written ({error.strerror})",
-            "make room; all trials before this one are kept, and the same command goes on",
-        ) from None
+        self.rows[row.key] = from_cells(dict(zip(COLUMNS, to_cells(row), strict=True)))
 
 
 def read(path: Path) -> list[Row]:
-    """The complete rows of a trials.csv; UsageError for a file that is none."""
+    """The complete rows of a trials.csv, of each key the last; UsageError for another file."""
     try:
         text = path.read_bytes()[: _complete(path)].decode()
         reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -163,11 +161,11 @@ def read(path: Path) -> list[Row]:
         rows = list(reader)
         if any(None in cells or None in cells.values() for cells in rows):
             raise ValueError("a row has other cells than the first line")
-        return [from_cells(cells) for cells in rows]
+        return list({row.key: row for row in map(from_cells, rows)}.values())
     except OSError as error:
         what = f"{path} cannot be read ({error.strerror})"
-        raise UsageError(what, "give the folder of a study") from None
-    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(what, "give the folder of a study with trials in it") from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         what = f"{path} is no list of trials that this version can read ({error})"
         raise UsageError(what, "move it away, or choose another folder with --out") from None
 
@@ -185,15 +183,12 @@ def alone(folder: Path) -> Iterator[None]:
         return
     import fcntl
 
-    path = folder / ".lock"
-    try:
-        with path.open("w") as file:
+    with ExitStack() as held:
+        with writing(folder):
+            file = held.enter_context((folder / ".lock").open("w"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 what = f"another process is at work in {folder}"
                 raise UsageError(what, "wait for it, or choose another folder with --out") from None
-            yield
-    except PermissionError as error:
-        what = f"{folder} cannot be written ({error.strerror})"
-        raise WriteError(what, "choose another folder with --out") from None
+        yield

@@ -14,7 +14,7 @@ from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
 from .analysis import LEVEL, NEAR_BEST, TIE, Analysis
-from .protocol import TIERS
+from .protocol import MOST, TIERS
 from .tables import Table, flat, tables
 
 PAGE = Path(__file__).with_name("page.html")
@@ -71,7 +71,7 @@ def protocol(analysis: Analysis) -> list[str]:
         steps.append(
             f"Tuning: {tier.rates} learning rates, two a decade around the default, "
             f"{drawing.epochs(design.tuning_epochs)} each with one seed; more of them while the "
-            "best one lies at the edge. "
+            f"best one lies at the edge, up to {MOST}. "
             + (
                 f"The best {tier.full} at full length, {drawing.epochs(design.epochs)}. "
                 if design.tuning_epochs < design.epochs
@@ -82,7 +82,8 @@ def protocol(analysis: Analysis) -> list[str]:
     elif tier.samples:
         steps.append(
             f"Tuning: {tier.samples} points of a scrambled Halton sequence over the search ranges "
-            f"of all hyper-parameters, {drawing.epochs(design.tuning_epochs)} each with one seed."
+            f"of the hyper-parameters, {drawing.epochs(design.tuning_epochs)} each with one seed. "
+            "Those without a search range, such as weight decay, keep their defaults."
         )
     else:
         steps.append("No tuning: every optimizer has its default hyper-parameters.")
@@ -95,8 +96,9 @@ def protocol(analysis: Analysis) -> list[str]:
         + f", {drawing.epochs(design.epochs)} each.",
         f"Tests: differences from {design.baseline} over common seeds, with Student's 95 % "
         "interval; Wilcoxon's signed-rank test, exact, corrected after Holm for all optimizers "
-        f"with {design.seeds} seeds under one schedule. A mean difference within {TIE:g} points is "
-        f"a tie; a corrected p below {LEVEL:g} makes it better or worse; all else is open.",
+        f"with {design.seeds} seeds under one schedule. A mean difference within {TIE:g} points, "
+        f"known to {TIE:g} points, is a tie; a corrected p below {LEVEL:g} and an interval on one "
+        "side of 0 make it better or worse; all else is open.",
         "A trial that diverges counts with the accuracy of guessing. Times to a target are medians "
         "over seeds, looked at after each epoch, never = infinite; good rates are those within "
         f"{NEAR_BEST:g} points of the best. Seconds are training time on "
@@ -163,7 +165,8 @@ def markdown(table: Table) -> str:
         "| " + " | ".join(column.head for column in table.columns) + " |",
         "|" + "|".join("---" if column.is_text else "--:" for column in table.columns) + "|",
     ]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in table.cells)])
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in table.cells]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _as_latex(analysis: Analysis) -> str:
@@ -194,10 +197,13 @@ def _as_latex(analysis: Analysis) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+TEX = {character: f"\\{character}" for character in "_%&#{}$"}
+TEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+TEX |= {"<": "$<$", ">": "$>$"}
+
+
 def _tex(text: str) -> str:
-    for found, meant in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("<", "$<$"), ("#", r"\#")):
-        text = text.replace(found, meant)
-    return text
+    return "".join(TEX.get(character, character) for character in text)
 
 
 def _as_html(analysis: Analysis, svgs: dict[str, bytes]) -> str:

@@ -7,7 +7,7 @@ For each optimizer and each schedule apart:
     final    the best of these with fresh seeds; the only trials that read test images
 
 What is best is decided by validation images: the accuracy after the last epoch, and the loss
-among equals. A trial that diverged comes last.
+among equals. A trial that diverged or failed comes last.
 """
 
 import dataclasses
@@ -70,8 +70,8 @@ TIERS = {
             hidden=(128,),
         ),
         Tier("defaults", "the optimizers as they come"),
-        Tier("lr", "the learning rate is tuned, all else as it comes", 10, 0, 3, 3),
-        Tier("all", "all hyper-parameters are tuned", samples=20),
+        Tier("lr", "the learning rate is tuned, all else as it comes", rates=10, tuning=3, full=3),
+        Tier("all", "all hyper-parameters with a search range are tuned", samples=20),
     )
 }
 
@@ -131,21 +131,18 @@ class Course:
         if not self.tier.rates or self.optimizer.rate is None:
             return []
         below = min(BELOW, self.tier.rates // 2)
-        steps = list(range(-below, self.tier.rates - below))
+        first, last = -below, self.tier.rates - below - 1
         while True:
-            trials = [
-                self._trial(at_step(self.optimizer, k), TUNING_SEED, self.tuning_epochs)
-                for k in steps
-            ]
-            rows = [row_of(trial, "search") for trial in trials]
-            finished = [row for row in rows if row]
-            if len(finished) < len(trials) or len(steps) >= MOST:
+            grid = [at_step(self.optimizer, step) for step in range(first, last + 1)]
+            trials = [self._trial(o, TUNING_SEED, self.tuning_epochs) for o in grid if o]
+            rows = [row for trial in trials if (row := row_of(trial, "search"))]
+            if len(rows) < len(trials) or len(grid) >= MOST:
                 return trials
-            best = best_of(finished)
-            if best == 0:
-                steps = [steps[0] - k for k in range(EXTENSION, 0, -1)] + steps
-            elif best == len(steps) - 1:
-                steps += [steps[-1] + k for k in range(1, EXTENSION + 1)]
+            best = best_of(rows)
+            if best == 0 and grid[0]:
+                first -= EXTENSION
+            elif best == len(trials) - 1 and grid[-1]:
+                last += EXTENSION
             else:
                 return trials
 
@@ -154,8 +151,7 @@ class Course:
             return []
         searched = self._search(row_of)
         rows = [row for trial in searched if (row := row_of(trial, "search"))]
-        order = sorted(range(len(rows)), key=lambda k: rank(rows[k]), reverse=True)
-        chosen = [searched[k].optimizer for k in order[: self.tier.full]]
+        chosen = [searched[k].optimizer for k in ranking(rows)[: self.tier.full]]
         return [self._trial(optimizer, TUNING_SEED, self.epochs) for optimizer in chosen]
 
     def _trial(
@@ -164,22 +160,45 @@ class Course:
         return Trial(self.workload, optimizer, self.schedule, epochs, seed, reads_test)
 
 
-def rank(row: Row) -> tuple[float, float]:
-    """What the best trial has most of."""
-    if not row.is_done:
-        return -math.inf, -math.inf
-    return row.outcome.val_accuracy[-1], -row.outcome.val_loss[-1]
+def chosen(search: Sequence[Row], full: Sequence[Row], tier: Tier) -> Row | None:
+    """The row whose setting the final trials have, of all rows of one course."""
+    candidates = [search[k].hypers for k in ranking(search)[: tier.full]]
+    considered = [row for row in full if row.hypers in candidates] or search
+    return considered[best_of(considered)] if considered else None
 
 
 def best_of(rows: Sequence[Row]) -> int:
-    """Which of the rows is the best; the first of them if there are several."""
-    return max(range(len(rows)), key=lambda k: rank(rows[k]))
+    """Which of the rows is the best."""
+    return ranking(rows)[0]
 
 
-def at_step(optimizer: Optimizer, step: int) -> Optimizer:
-    """The optimizer with another learning rate of the grid, `step` places above its own."""
+def ranking(rows: Sequence[Row]) -> list[int]:
+    """The places of the rows, best first: by accuracy, then loss, then the smaller rate."""
+
+    def merit(k: int) -> tuple[float, float, float]:
+        row, outcome = rows[k], rows[k].outcome
+        if not row.is_done:
+            return -math.inf, -math.inf, -(row.lr or 0.0)
+        return outcome.val_accuracy[-1], -outcome.val_loss[-1], -(row.lr or 0.0)
+
+    return sorted(range(len(rows)), key=merit, reverse=True)
+
+
+def at_step(optimizer: Optimizer, step: int) -> Optimizer | None:
+    """The optimizer with another learning rate of the grid, `step` places above its own.
+
+    None if that rate is not allowed.
+    """
     rate = (optimizer.rate or 0.0) * 10 ** (step / PER_DECADE)
-    return optimizer.with_lr(float(f"{rate:.3g}"))
+    try:
+        return optimizer.with_lr(float(f"{rate:.3g}"))
+    except UsageError:
+        return None
+
+
+def step_of(lr: float, default: float) -> int:
+    """The place of a learning rate on the grid."""
+    return round(PER_DECADE * math.log10(lr / default))
 
 
 def sampled(optimizer: Optimizer, count: int) -> list[Optimizer]:
@@ -213,7 +232,7 @@ def placed(optimizer: Optimizer, point: Mapping[str, float]) -> Optimizer:
     for name, hyper in hypers(type(optimizer)).items():
         if name in point and hyper.search:
             value = hyper.search.at(point[name], hyper.default)
-            changes[name] = round(value) if hyper.kind is int else float(f"{value:.4g}")
+            changes[name] = round(value) if hyper.kind is int else value
     inner = {k.removeprefix("base."): u for k, u in point.items() if k.startswith("base.")}
     if inner:
         changes["base"] = placed(optimizer.base, inner)  # type: ignore[attr-defined]

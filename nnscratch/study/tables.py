@@ -37,14 +37,13 @@ class Table:
 def tables(analysis: Analysis, schedule: str) -> list[Table]:
     """The tables of one schedule: what was reached, and what it took."""
     standings = analysis.of_schedule(schedule)
-    several = analysis.design.seeds > 1
     return [
-        Table("Accuracy", accuracy_columns(analysis.design.baseline, several), standings),
+        Table("Accuracy", accuracy_columns(analysis.design.baseline), standings),
         Table("Time, memory and tuning", cost_columns(), standings),
     ]
 
 
-def accuracy_columns(baseline: str, several: bool) -> list[Column]:
+def accuracy_columns(baseline: str) -> list[Column]:
     return [
         _name(),
         Column("lr", lambda s: number(s.lr), lambda s: s.lr or 0.0),
@@ -63,7 +62,11 @@ def accuracy_columns(baseline: str, several: bool) -> list[Column]:
             lambda s: f"{signed(s.difference.low)} to {signed(s.difference.high)}",
             lambda s: s.difference.low,
         ),
-        Column("p (Holm)", lambda s: p_value(s.difference.p_holm), lambda s: s.difference.p),
+        Column(
+            "p (Holm)",
+            lambda s: p_value(s.difference.p_holm),
+            lambda s: math.nan if s.difference.p_holm is None else s.difference.p_holm,
+        ),
         Column("verdict", lambda s: s.difference.verdict, lambda s: s.difference.verdict),
         Column("seeds", lambda s: str(len(s.final)), lambda s: len(s.final)),
         Column("diverged", lambda s: str(s.diverged), lambda s: s.diverged),
@@ -158,7 +161,7 @@ def flat(standing: Standing) -> dict[str, Any]:
     for name, spread in (("test", standing.test), ("val", standing.val)):
         row |= {f"{name}_{key}": round(value, 6) for key, value in asdict(spread).items()}
     for key, value in asdict(standing.difference).items():
-        row[f"difference_{key}"] = round(value, 6) if isinstance(value, float) else value
+        row[f"difference_{key}"] = _rounded(value) if isinstance(value, float) else value
     for reach in standing.reaches:
         of_target = asdict(reach)
         target = f"{100 * of_target.pop('target'):g}"

@@ -21,13 +21,13 @@ import joblib
 
 from ..datasets.split import Split
 from ..environment import environment
-from ..optim.base import Optimizer
 from ..own_file import import_file
 from ..runs import writing
 from . import fingerprint
 from .trials import Outcome, Trial, run
 
 Data = Mapping[str, Split]
+POLL_SECONDS = 1.0  # in which workers may come or go unseen
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,44 @@ class Result:
 
 
 @dataclass(frozen=True)
-class OwnFile:
-    """A file with an optimizer of the user's own, which every worker has to import."""
+class OwnModule:
+    """A module with an optimizer of the user's own, which every worker has to import.
 
-    module: str
-    path: str
-    source: str
+    name      what it is called in the process that sends trials
+    folder    where it lies on that machine
+    sources   the text of its file, and of those beside it that it imports, by file name
+    """
+
+    name: str
+    folder: str
+    sources: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, name: str, files: Sequence[Path]) -> "OwnModule":
+        sources = tuple((file.name, file.read_text(encoding="utf-8")) for file in files)
+        return cls(name, str(files[0].parent), sources)
 
     def ensure_imported(self) -> None:
-        """Import it under the name that it has in the process that sends trials."""
-        if self.module in sys.modules:
+        """Import it under its name, from a copy where the folder has other files or none."""
+        if imported.get(self.name) == self.sources:
             return
-        path = Path(self.path)
-        if not path.is_file() or path.read_text(encoding="utf-8") != self.source:
-            path = Path(tempfile.mkdtemp()) / path.name  # another machine: it needs a copy
-            path.write_text(self.source, encoding="utf-8")
-        import_file(path, self.module)
+        folder = Path(self.folder)
+        if not all(_holds(folder / name, text) for name, text in self.sources):
+            folder = Path(tempfile.mkdtemp())
+            for name, text in self.sources:
+                (folder / name).write_text(text, encoding="utf-8")
+        if self.name in imported:  # with an earlier text, by a worker with a long life
+            for name, _ in self.sources[1:]:
+                sys.modules.pop(name.removesuffix(".py"), None)
+        import_file(folder / self.sources[0][0], self.name)
+        imported[self.name] = self.sources
+
+
+imported: dict[str, tuple[tuple[str, str], ...]] = {}  # the own modules of this worker
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 @dataclass(frozen=True)
@@ -64,37 +86,34 @@ class Task:
 
     pickled: bytes
     code: str
-    own_files: tuple[OwnFile, ...]
+    own_modules: tuple[OwnModule, ...]
     limit: int | None = None  # of images, in a test run
 
     @classmethod
     def of(cls, trial: Trial, limit: int | None = None) -> "Task":
-        code = fingerprint.of_code(trial.optimizer)
-        return cls(pickle.dumps(trial), code, tuple(own_files(trial.optimizer)), limit)
+        own = fingerprint.own_files(trial.optimizer)
+        modules = tuple(OwnModule.of(name, files) for name, files in own.items())
+        return cls(pickle.dumps(trial), fingerprint.of_code(trial.optimizer), modules, limit)
 
     def __call__(self, data: "Data | str") -> Result:
         """Run the trial; an error in it is a failed outcome. A string is a file with the data."""
         began = time.perf_counter()
         try:
-            for file in self.own_files:
-                file.ensure_imported()
+            for module in self.own_modules:
+                module.ensure_imported()
             trial: Trial = pickle.loads(self.pickled)
             if fingerprint.of_code(trial.optimizer) == self.code:
                 splits = opened(data) if isinstance(data, str) else data
                 outcome = run(trial, {name: split[: self.limit] for name, split in splits.items()})
             else:
-                outcome = Outcome("failed", "the worker has other code of nnscratch")
-        except Exception as error:  # whatever an optimizer of the user's own may raise
-            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+                outcome = Outcome("failed", "the worker has other code of nnscratch: restart it")
+        except (Exception, SystemExit) as error:  # whatever a user's optimizer may raise
+            outcome = failed(error)
         return Result(outcome, time.perf_counter() - began, machine_name())
 
 
-def own_files(optimizer: Optimizer) -> Iterator[OwnFile]:
-    """The files outside of this package that the optimizer's classes stand in."""
-    for path in fingerprint.files_of(optimizer):
-        module = next(m for m in sys.modules.values() if getattr(m, "__file__", None) == str(path))
-        if not module.__name__.startswith(f"{__package__.partition('.')[0]}."):
-            yield OwnFile(module.__name__, str(path), path.read_text(encoding="utf-8"))
+def failed(error: BaseException) -> Outcome:
+    return Outcome("failed", f"{type(error).__name__}: {error}")
 
 
 @functools.cache
@@ -148,8 +167,13 @@ def results(
     while waiting or running:
         while waiting and not suspects and len(running) < pool.size():
             trial = waiting.popleft()
-            running[pool.submit(Task.of(trial, limit))] = trial
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+            try:
+                running[pool.submit(Task.of(trial, limit))] = trial
+            except BrokenProcessPool:  # it broke while it had nothing to do
+                suspects.append(trial)
+        if not running and not suspects:
+            time.sleep(POLL_SECONDS)  # for workers
+        done, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
         for future in done:
             trial = running.pop(future)
             try:
@@ -157,8 +181,8 @@ def results(
             except BrokenProcessPool:
                 suspects.append(trial)
         if suspects and not running:
+            pool.restart()
             for trial in suspects:
-                pool.restart()
                 yield trial, _alone(Task.of(trial, limit), pool)
             suspects = []
 
