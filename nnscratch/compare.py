@@ -301,7 +301,8 @@ def work(
                 bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
                 bar.update(min(seconds[trial], bar.total - bar.n))
     except KeyboardInterrupt:
-        kept = f"{len(ledger.rows)} trials are kept in {ledger.path}; the same command goes on"
+        count = len(Ledger(ledger.path).rows)  # as it lies on the disk
+        kept = f"{count} trials are kept in {ledger.path}; the same command goes on"
         print(f"\n{kept}", file=sys.stderr)
         raise
     finally:

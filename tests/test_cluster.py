@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+import nnscratch as nn
 from nnscratch import compare
 from nnscratch.command_line import run
 from nnscratch.study import cluster, ledger
@@ -105,6 +106,45 @@ def test_a_scheduler_that_goes_away_costs_no_finished_trial(dask: Cluster) -> No
     assert "the Dask cluster lost its scheduler" in err
     assert "the same command goes on" in err
     assert len(outcomes("remote")) >= 3
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A task that no worker can unpack, as one of another version may be."""
+
+    def __call__(self, data: object) -> None:
+        pass
+
+
+def test_a_task_that_a_worker_cannot_unpack_has_failed_and_nobody_waits(dask: Cluster) -> None:
+    dask.add_workers(1)
+    pool = cluster.DaskPool(dask.address, {})
+    try:
+        result = pool.submit(Foreign()).result(timeout=60)
+    finally:
+        pool.close()
+    assert result.outcome.status == "failed"
+    assert result.outcome.message
+
+
+def test_a_cluster_without_any_worker_left_is_given_up_after_a_while(
+    dask: Cluster, monkeypatch
+) -> None:
+    dask.add_workers(1)
+    pool = cluster.DaskPool(dask.address, {})
+    try:
+        assert pool.size() == 1
+        dask.workers[0].kill()
+        while pool.size():
+            time.sleep(0.1)
+        monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.5)
+        time.sleep(1)
+        with pytest.raises(nn.UsageError, match="no workers left"):
+            pool.size()
+        dask.add_workers(1)
+        assert pool.size() == 1
+    finally:
+        pool.close()
 
 
 def test_a_scheduler_without_workers_is_refused(dask: Cluster, capsys) -> None:

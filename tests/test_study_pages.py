@@ -455,11 +455,13 @@ def test_names_cannot_break_out_of_the_page(monkeypatch) -> None:
     evil = "<img src=x>|$x^{"
     rows = [type(r)(**vars(r) | {"optimizer": evil}) if r.optimizer == "sgd" else r for r in rows]
     named = {evil if k == "sgd" else k: v for k, v in asked.optimizers.items()}
+    named["<b>none</b>"] = named[evil]
     changes = {"optimizers": named, "command": evil, "baseline": evil}
     analysis = analyse(designs.Design(**vars(asked) | changes), rows)
-    assert any(evil in doubt for doubt in analysis.doubts)
+    assert "constant: <b>none</b> has no final trial" in analysis.doubts
     page = pages._as_html(analysis, {})
     assert "<img src=x>" not in page
+    assert "<b>" not in page
     assert page.count("&lt;img src=x&gt;") > 4
     for table in re.findall(r"(?:^\|.*\n)+", pages._as_markdown(analysis, []), re.M):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
@@ -483,7 +485,7 @@ def test_cells_and_sort_keys_agree(analysis: Analysis) -> None:
                         unit.get(column.head, 1) * key, rel=0.02, abs=0.006
                     )
                     seen += 1
-    assert seen > 200
+    assert seen > 150
 
 
 def test_a_report_that_cannot_be_written_says_so(folder: Path, monkeypatch, capsys) -> None:
