@@ -161,12 +161,10 @@ def _as_markdown(analysis: Analysis, names: Sequence[str]) -> str:
 
 def markdown(table: Table) -> str:
     """The table as GitHub's Markdown has it."""
-    lines = [
-        "| " + " | ".join(column.head for column in table.columns) + " |",
-        "|" + "|".join("---" if column.is_text else "--:" for column in table.columns) + "|",
-    ]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in table.cells]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    rule = ["---" if column.is_text else "--:" for column in table.columns]
+    heads = [column.head for column in table.columns]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (heads, rule, *table.cells)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _as_latex(analysis: Analysis) -> str:
