@@ -190,6 +190,9 @@ def test_targets_count_epochs_updates_gradients_and_seconds() -> None:
     assert (at_98.epochs, at_98.reached, at_98.of) == (4, 12, 12)
     assert sgd.passes_per_epoch == 2
     assert sgd.seconds_per_update == pytest.approx(0.05)
+    rows[3].outcome.seconds[:] = [0.9, 1.3, 2.3, 9.0]  # a busy minute, and one quiet epoch
+    sgd = standing(analyse(design(["sgd"]), rows), "sgd")
+    assert sgd.seconds_per_update == pytest.approx(0.04)
 
 
 def test_a_target_that_most_seeds_miss_is_never_reached() -> None:

@@ -8,12 +8,14 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from .design import Design
 from .ledger import Row
 from .protocol import TIERS, chosen
+from .trials import Outcome
 
 TARGETS = (0.97, 0.98)  # validation accuracies that are waited for
 TIE = 0.1  # points within which two optimizers are called equal
@@ -87,7 +89,7 @@ class Standing:
     diverged, failed     how many final trials did; how many trials of any stage failed
     good_rates, rates    learning rates of the search within 0.2 points of the best, and all
     state_per_weight     bytes
-    seconds_per_update   median over the final trials
+    seconds_per_update   in the fastest epoch of all: others wait for their neighbours, too
     passes_per_epoch     gradients of each image in an epoch: 2 for SAM
     """
 
@@ -223,12 +225,18 @@ def _standing(
         ),
         rates=len(grid),
         state_per_weight=final[0].outcome.state_per_weight,
-        seconds_per_update=_median(o.seconds[-1] / len(o.seconds) / o.updates for o in timed),
+        seconds_per_update=min((_fastest(outcome) for outcome in timed), default=math.nan),
         passes_per_epoch=_median(
             o.gradients[-1] / len(o.gradients) / design.images["train"] for o in timed
         ),
         chance=chance,
     )
+
+
+def _fastest(outcome: Outcome) -> float:
+    """Seconds of an update in the fastest epoch."""
+    ends = [0.0, *outcome.seconds]
+    return min(end - start for start, end in pairwise(ends)) / outcome.updates
 
 
 def _edge(lr: float | None, tried: Sequence[float]) -> str:

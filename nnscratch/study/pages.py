@@ -103,7 +103,7 @@ def protocol(analysis: Analysis) -> list[str]:
         "over seeds, looked at after each epoch, never = infinite; good rates are those within "
         f"{NEAR_BEST:g} points of the best. Seconds are training time on "
         f"{workload['threads']} thread{'s' if workload['threads'] > 1 else ''}, several trials at "
-        "a time.",
+        "a time; those of an update are of the fastest epoch.",
     ]
     return steps
 
