@@ -95,7 +95,7 @@ def orthogonalize(u: Array, steps: int) -> None:
     np.divide(u, float(np.linalg.norm(u)) + 1e-7, out=X)
     for _ in range(steps):
         np.dot(X, X.T, out=A)
-        np.dot(A, A, out=AA)
+        np.dot(A, A.T, out=AA)  # A is symmetric, which halves the work of its square
         A *= b
         AA *= c
         A += AA  # b X X^T + c (X X^T)^2
