@@ -283,30 +283,30 @@ def work(
     if not next_trials():
         return 0
     pool = new_pool()
-    bar = tqdm(disable=not sys.stderr.isatty(), bar_format=BAR)
     try:
         unfinished = [course for course in courses if course.next_trials(row_of)]
         cost = seconds_per_epoch(unfinished, pool, images)
-        bar.total = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in unfinished)
+        left = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in unfinished)
         workers = f"{pool.size()} worker{'s' if pool.size() > 1 else ''}"
-        print(f"about {duration(bar.total / max(1, pool.size()))} on {workers}", flush=True)
-        while todo := next_trials():
-            seconds = {trial: trial.epochs * cost[trial.optimizer.full_name] for trial in todo}
-            longest_first = sorted(todo, key=seconds.__getitem__, reverse=True)
-            for trial, result in results(longest_first, pool):
-                row = make_row(trial, todo[trial], result)
-                ledger.append(row)
-                if row.has_failed:
-                    failed.add(row.key)
-                bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
-                bar.update(min(seconds[trial], bar.total - bar.n))
+        print(f"about {duration(left / max(1, pool.size()))} on {workers}", flush=True)
+        hidden = not sys.stderr.isatty()
+        with tqdm(total=left, disable=hidden, bar_format=BAR, leave=False) as bar:
+            while todo := next_trials():
+                seconds = {trial: trial.epochs * cost[trial.optimizer.full_name] for trial in todo}
+                longest_first = sorted(todo, key=seconds.__getitem__, reverse=True)
+                for trial, result in results(longest_first, pool):
+                    row = make_row(trial, todo[trial], result)
+                    ledger.append(row)
+                    if row.has_failed:
+                        failed.add(row.key)
+                    bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
+                    bar.update(min(seconds[trial], left - bar.n))  # a search may be extended
     except KeyboardInterrupt:
         count = len(Ledger(ledger.path).rows)  # as it lies on the disk
         kept = f"{count} trials are kept in {ledger.path}; the same command goes on"
         print(f"\n{kept}", file=sys.stderr)
         raise
     finally:
-        bar.close()
         pool.close()
     return len(failed)
 

@@ -1,13 +1,17 @@
 """The compare command: whatever becomes of its processes, no trial is lost and none run twice."""
 
 import csv
+import fcntl
 import json
 import os
+import pty
 import re
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections import Counter
 from concurrent.futures import Future
@@ -173,6 +177,27 @@ def test_an_estimate_is_given_before_the_work_begins() -> None:
         assert re.fullmatch(r"about \d+ (s|min) on 2 workers\n", first)
         process.communicate()
     assert process.returncode == 0
+
+
+def test_a_terminal_shows_a_bar_with_the_time_left() -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    flags = shlex.split(f"{SMALL} --jobs 2 --out study")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nnscratch.compare", *flags], stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux's way to say that nobody writes any more
+        while part := os.read(ours, 65536):
+            shown += part
+    assert process.wait() == 0
+    os.close(ours)
+    lines = re.split(r"[\r\n]+", shown.decode())
+    assert lines[0].startswith("about ")
+    bars = [line for line in lines if re.match(r" *\d+ %\|", line)]
+    assert len(bars) > 3
+    assert all(re.search(r"\d\d:\d\d so far, (\d\d:\d\d|\?) left", bar) for bar in bars)
 
 
 # --- stopped and gone on with ------------------------------------------------------------------
