@@ -11,7 +11,11 @@ import nnscratch as nn
 from nnscratch import blas
 
 # who sets the variable promises what the fixture needs
-PROMISED = {"mnist_folder": "NNSCRATCH_DATA", "browser": "NNSCRATCH_BROWSER"}
+PROMISED = {
+    "mnist_folder": "NNSCRATCH_DATA",
+    "browser": "NNSCRATCH_BROWSER",
+    "pdflatex": "NNSCRATCH_LATEX",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,9 +23,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The suite neither reads nor writes the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        blas._remember(
-            {"best": ""}
-        )  # commands that the tests start keep the kernels that they have
+        blas._remember({"best": ""})  # commands that the tests start keep their kernels
         yield
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import distributed
 import pytest
 
 import nnscratch as nn
@@ -16,7 +17,6 @@ from nnscratch import compare
 from nnscratch.command_line import run
 from nnscratch.study import cluster, ledger
 
-distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the other library
 
 STUDY = "--opts sgd,momentum,adam,lookahead --tier smoke --dataset digits --hidden 50 --epochs 6"

@@ -66,7 +66,7 @@ class Outcome:
     gradients           gradients of single images since the start
     seconds             training time since the start, evaluation not included
     updates             batches in an epoch
-    state_per_weight    bytes of the optimizer's state for each weight
+    state_per_weight    bytes of the optimizer's state, as its `init` makes it, for each weight
     test_loss           on the test images, after the last epoch; None for a trial that reads none
     test_accuracy       likewise
     """
