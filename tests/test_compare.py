@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import multiprocessing
 import os
 import pty
 import re
@@ -28,7 +29,7 @@ from nnscratch import compare, report
 from nnscratch.command_line import run
 from nnscratch.study import ledger, trials
 from nnscratch.study.trials import Trial
-from nnscratch.study.workers import LocalPool, Task, results
+from nnscratch.study.workers import LocalPool, Stored, Task, opened, results
 
 # a trial of digits takes some hundredths of a second; two workers take two seconds to start
 SMALL = "--opts sgd,momentum,adam --tier smoke --dataset digits --hidden 20 --baseline sgd"
@@ -495,25 +496,42 @@ def test_workers_share_one_copy_of_the_images(toy: nn.Split) -> None:
     """Their arrays are mapped from one file, which goes when the pool is closed."""
     pool = LocalPool(1, {"train": toy}, Path())
     try:
-        assert list(Path().iterdir()) == [pool._data]
-        mapped = pool._executor.submit(is_mapped, str(pool._data)).result()
-        assert mapped == [True]
+        (folder,) = Path().iterdir()
+        assert {path.suffix for path in folder.iterdir()} == {".npy"}  # no pickle
+        assert pool._executor.submit(is_mapped, pool._data).result() == [True]
     finally:
         pool.close()
     assert not list(Path().iterdir())
 
 
-def is_mapped(path: str) -> list[bool]:
-    import mmap
+def test_a_pool_ends_its_own_processes_and_no_others(toy: nn.Split) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
+    pool = LocalPool(1, {"train": toy}, Path())
+    worker = pool._executor.submit(os.getpid).result()
+    try:
+        pool.close()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{worker}/cmdline").exists() and time.monotonic() < deadline:
+            if Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                break
+            time.sleep(0.05)
+        else:
+            assert time.monotonic() < deadline
+        assert other.is_alive()
+    finally:
+        other.kill()
 
-    from nnscratch.study.workers import opened
+
+def is_mapped(stored: Stored) -> list[bool]:
+    import mmap
 
     def root(array) -> object:
         while getattr(array, "base", None) is not None:
             array = array.base
         return array
 
-    return [isinstance(root(split.images), mmap.mmap) for split in opened(path).values()]
+    return [isinstance(root(split.images), mmap.mmap) for split in opened(stored).values()]
 
 
 def test_a_worker_has_one_thread_for_its_products(complete: Path) -> None:

@@ -4,6 +4,7 @@ import functools
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -13,11 +14,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-import joblib
+import numpy as np
 
 from ..datasets.split import Split
 from ..environment import environment
@@ -82,7 +85,10 @@ def _holds(path: Path, text: str) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial on its way to a worker."""
+    """A trial on its way to a worker.
+
+    It is pickled apart, since only a worker that has imported the own modules can unpack it.
+    """
 
     pickled: bytes
     code: str
@@ -95,15 +101,15 @@ class Task:
         modules = tuple(OwnModule.of(name, files) for name, files in own.items())
         return cls(pickle.dumps(trial), fingerprint.of_code(trial.optimizer), modules, limit)
 
-    def __call__(self, data: "Data | str") -> Result:
-        """Run the trial; an error in it is a failed outcome. A string is a file with the data."""
+    def __call__(self, data: "Data | Stored") -> Result:
+        """Run the trial; an error in it is a failed outcome."""
         began = time.perf_counter()
         try:
             for module in self.own_modules:
                 module.ensure_imported()
             trial: Trial = pickle.loads(self.pickled)
             if fingerprint.of_code(trial.optimizer) == self.code:
-                splits = opened(data) if isinstance(data, str) else data
+                splits = opened(data) if isinstance(data, Stored) else data
                 outcome = run(trial, {name: split[: self.limit] for name, split in splits.items()})
             else:
                 outcome = Outcome("failed", "the worker has other code of nnscratch: restart it")
@@ -116,11 +122,36 @@ def failed(error: BaseException) -> Outcome:
     return Outcome("failed", f"{type(error).__name__}: {error}")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Splits in a folder, as .npy files: all processes that open them share one copy in memory."""
+
+    folder: str
+    scales: tuple[tuple[str, float, str], ...]  # name, unit and dtype of each split
+
+    @classmethod
+    def of(cls, data: Data, folder: Path) -> "Stored":
+        folder.mkdir(exist_ok=True)  # it is there after a study that was killed
+        for name, split in data.items():
+            for kind in ("images", "labels"):
+                path = folder / f"{name}-{kind}.npy"
+                path.unlink(missing_ok=True)
+                np.save(path, getattr(split, kind), allow_pickle=False)
+        scales = tuple((name, split.unit, split.dtype) for name, split in data.items())
+        return cls(str(folder), scales)
+
+
 @functools.cache
-def opened(path: str) -> Data:
-    """The data in a file; all processes that open it share one copy in memory."""
-    data: Data = joblib.load(path, mmap_mode="r")
-    return data
+def opened(stored: Stored) -> Data:
+    """The splits, mapped once in each process."""
+
+    def mapped(name: str, kind: str) -> Any:
+        return np.load(Path(stored.folder) / f"{name}-{kind}.npy", mmap_mode="r")
+
+    return {
+        name: Split(mapped(name, "images"), mapped(name, "labels"), unit, dtype)
+        for name, unit, dtype in stored.scales
+    }
 
 
 @functools.cache
@@ -204,37 +235,37 @@ class LocalPool:
 
     def __init__(self, jobs: int, data: Data, folder: Path) -> None:
         self._jobs = jobs
-        self._data = folder / ".images.joblib"
-        with writing(self._data):
-            self._data.unlink(missing_ok=True)  # a study that was killed left it behind
-            joblib.dump(dict(data), self._data)
+        self._images = folder / ".images"
+        with writing(self._images):
+            self._data = Stored.of(data, self._images)
+        context = multiprocessing.get_context("spawn")  # a fork would inherit BLAS's threads
+        self._ours, self._theirs = context.Pipe(duplex=False)[::-1]
+        self._context = context
         self.restart()
 
     def size(self) -> int:
         return self._jobs
 
     def submit(self, task: Task) -> "Future[Result]":
-        return self._executor.submit(task, str(self._data))
+        return self._executor.submit(task, self._data)
 
     def restart(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would inherit BLAS's threads
-        self._executor = ProcessPoolExecutor(self._jobs, context, _live_with_parent)
+        self._executor = ProcessPoolExecutor(self._jobs, self._context, _live_with, (self._theirs,))
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        self._data.unlink(missing_ok=True)
+        self._ours.close()
+        self._theirs.close()
+        shutil.rmtree(self._images, ignore_errors=True)
 
 
-def _live_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+def _live_with(parent: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end when it closes its end of the pipe, or itself ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        if parent is not None:
-            parent.join()
+        with suppress(EOFError):
+            parent.recv()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
