@@ -21,7 +21,8 @@ import numpy as np
 from scipy.stats import kendalltau, rankdata
 
 from nnscratch.study import design, ledger
-from nnscratch.study.analysis import analyse, test_accuracy
+from nnscratch.study.analysis import analyse
+from nnscratch.study.standings import test_accuracy
 
 RESAMPLES = 2000
 Accuracies = dict[str, dict[int, float]]  # optimizer -> seed -> test accuracy

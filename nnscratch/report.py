@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> None:
     write_report(RunFolder(folder))
 
 
-def write_report(folder: RunFolder) -> Analysis:
+def write_report(folder: RunFolder) -> None:
     """Write the report into the study's folder, and print what it comes down to."""
     trials = folder.path / "trials.csv"
     rows = ledger.read(trials) if trials.exists() else []
@@ -31,7 +31,6 @@ def write_report(folder: RunFolder) -> Analysis:
     write(folder, analysis)
     print(conclusion(analysis))
     print(f"report {folder.path / 'report.html'}")
-    return analysis
 
 
 def conclusion(analysis: Analysis) -> str:

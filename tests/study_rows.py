@@ -32,7 +32,6 @@ def design(names: list[str], seeds: int = 12, **changes: Any) -> Design:
             flat_values(nn.OPTIMIZERS[name]()),
             nn.OPTIMIZERS[name]().rate,
             3 if nn.OPTIMIZERS[name].matrix_method else seeds,
-            nn.OPTIMIZERS[name].matrix_method,
             CODE,
         )
         for name in names
@@ -40,7 +39,6 @@ def design(names: list[str], seeds: int = 12, **changes: Any) -> Design:
     fields = {
         "tier": "lr",
         "epochs": 4,
-        "tuning_epochs": 2,
         "workload": fingerprint.as_json(workload()),
         "images": {"train": 1000, "val": 200, "test": 10_000},
         "schedules": ["constant"],

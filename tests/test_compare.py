@@ -28,6 +28,7 @@ import nnscratch as nn
 from nnscratch import compare, report
 from nnscratch.command_line import run
 from nnscratch.study import ledger, trials
+from nnscratch.study.asked import parse
 from nnscratch.study.trials import Trial
 from nnscratch.study.workers import LocalPool, Stored, Task, opened, results
 
@@ -437,7 +438,7 @@ def test_two_optimizers_of_one_name_are_refused(capsys) -> None:
 
 @pytest.mark.parametrize("baseline", ["lookahead", "lookahead-adam", "Lookahead"])
 def test_the_baseline_may_be_called_as_it_was_asked_for(baseline: str) -> None:
-    asked = compare.parse(shlex.split(f"--opts sgd,lookahead --baseline {baseline}"))
+    asked = parse(shlex.split(f"--opts sgd,lookahead --baseline {baseline}"))
     data = nn.load_dataset("digits")
     courses = compare.make_courses(asked, workload())
     assert compare.make_design(asked, [], courses, data).baseline == "lookahead-adam"

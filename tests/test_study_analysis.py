@@ -8,13 +8,8 @@ import pytest
 from scipy import stats
 from study_rows import design, finals, row
 
-from nnscratch.study.analysis import (
-    analyse,
-    best_of_draws,
-    holm,
-    interval,
-    wilcoxon,
-)
+from nnscratch.study.analysis import analyse
+from nnscratch.study.inference import best_of_draws, holm, interval, wilcoxon
 
 GOOD = [0.98, 0.9801, 0.9802, 0.9803, 0.9804, 0.9805, 0.9806, 0.9807, 0.9808, 0.9809, 0.981, 0.9811]
 

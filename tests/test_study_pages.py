@@ -180,7 +180,7 @@ def test_the_protocol_says_what_was_done(analysis: Analysis) -> None:
     for fact in (
         "784-1000-10 network, sigmoid units",
         "1,000 images to train, 200 to validate, 10,000 to test, in batches of 100",
-        "10 learning rates, two a decade around the default, 2 epochs each with one seed",
+        "10 learning rates, two a decade around the default, 3 epochs each with one seed",
         "The best 3 at full length, 4 epochs",
         "12 fresh seeds, 4 epochs each",
         "differences from nesterov",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from .fingerprint import of_settings
+from .protocol import TIERS
 
 FILE = "study.json"
 FORMAT = 1
@@ -17,19 +18,17 @@ FORMAT = 1
 class Competitor:
     """One optimizer of a study.
 
-    opt             as it was asked for: a name of the registry, or FILE.py:CLASS
-    defaults        its hyper-parameters before any tuning
-    lr              its learning rate likewise, None if it has none
-    seeds           number of final trials
-    matrix_method   whether its updates take far longer than a gradient
-    code            hash of the code that its trials run
+    opt        as it was asked for: a name of the registry, or FILE.py:CLASS
+    defaults   its hyper-parameters before any tuning
+    lr         its learning rate likewise, None if it has none
+    seeds      number of final trials
+    code       hash of the code that its trials run
     """
 
     opt: str
     defaults: dict[str, float]
     lr: float | None
     seeds: int
-    matrix_method: bool
     code: str
 
 
@@ -42,7 +41,6 @@ class Design:
 
     tier: str
     epochs: int
-    tuning_epochs: int
     workload: dict[str, Any]
     images: dict[str, int]
     schedules: list[str]
@@ -50,6 +48,10 @@ class Design:
     baseline: str
     optimizers: dict[str, Competitor]
     command: str
+
+    @property
+    def tuning_epochs(self) -> int:
+        return TIERS[self.tier].tuning_epochs(self.epochs)
 
     @property
     def identity(self) -> str:

@@ -6,16 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .analysis import (
-    NEAR_BEST,
-    TARGETS,
-    Analysis,
-    Standing,
-    interval,
-    test_accuracy,
-    val_accuracy,
-)
+from .analysis import Analysis
+from .inference import interval
 from .protocol import PER_DECADE, step_of
+from .standings import NEAR_BEST, TARGETS, Standing, test_accuracy, val_accuracy
 
 if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw need it
     from matplotlib.axes import Axes
@@ -168,10 +162,9 @@ def _named(standings: Sequence[Standing]) -> str:
 def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
     """A logarithmic axis for these numbers, with round ones at its ticks."""
     from matplotlib.axis import XAxis
-
-    numbers = [max(number, LEAST) for number in numbers]
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    numbers = [max(number, LEAST) for number in numbers]
     low, high = min(numbers) / 1.15, max(numbers) * 1.15
     letter = "x" if isinstance(axis, XAxis) else "y"
     axis.axes.set(**{f"{letter}scale": "log", f"{letter}lim": (low, high)})
@@ -294,6 +287,7 @@ def _time_to_target(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
 def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     """Validation accuracy in the search, as points below the best learning rate's."""
     import numpy as np
+    from matplotlib.colors import LogNorm
 
     tuned = [s for s in standings if s.rates]
     places: dict[str, dict[int, float]] = {}
@@ -309,8 +303,6 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     lost = np.array([[places[s.optimizer].get(k, math.nan) for k in steps] for s in tuned])
     figure = _figure(2.6 + 0.52 * len(steps), 1.9 + 0.26 * len(tuned))
     axes = figure.subplots()
-    from matplotlib.colors import LogNorm
-
     image = axes.imshow(
         np.clip(lost, 0.1, 100), norm=LogNorm(0.1, 100), cmap="cividis_r", aspect="auto"
     )

@@ -13,8 +13,10 @@ from typing import Any
 from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
-from .analysis import LEVEL, NEAR_BEST, TIE, Analysis
+from .analysis import Analysis
+from .inference import LEVEL
 from .protocol import MOST, TIERS
+from .standings import NEAR_BEST, TIE
 from .tables import Table, flat, tables
 
 PAGE = Path(__file__).with_name("page.html")
@@ -161,7 +163,7 @@ def _as_markdown(analysis: Analysis, names: Sequence[str]) -> str:
 
 def markdown(table: Table) -> str:
     """The table as GitHub's Markdown has it."""
-    rule = ["---" if column.is_text else "--:" for column in table.columns]
+    rule = ["---" if column.is_words else "--:" for column in table.columns]
     heads = [column.head for column in table.columns]
     rows = [[cell.replace("|", "\\|") for cell in row] for row in (heads, rule, *table.cells)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -172,7 +174,7 @@ def _as_latex(analysis: Analysis) -> str:
     parts = ["% \\usepackage{booktabs,graphicx}"]
     for schedule in analysis.design.schedules:
         for table in tables(analysis, schedule):
-            form = "".join("l" if column.is_text else "r" for column in table.columns)
+            form = "".join("l" if column.is_words else "r" for column in table.columns)
             heads = " & ".join(_tex(column.head) for column in table.columns)
             rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in table.cells]
             caption = f"{table.title}. {title(analysis)}, {schedule} schedule."
@@ -239,7 +241,7 @@ def _html_table(table: Table) -> str:
     rows = []
     for s in table.standings:
         cells = "".join(
-            f'<td class="{"text" if c.is_text else "number"}" data-key="{_key(c.key(s))}">'
+            f'<td class="{"text" if c.is_words else "number"}" data-key="{_key(c.key(s))}">'
             f"{html.escape(c.text(s))}</td>"
             for c in table.columns
         )

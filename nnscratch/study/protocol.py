@@ -54,6 +54,10 @@ class Tier:
     limit: int | None = None
     hidden: tuple[int, ...] = (1000,)
 
+    def tuning_epochs(self, epochs: int) -> int:
+        """The epochs of a trial in the search, where a trial of full length has so many."""
+        return min(self.tuning or epochs, epochs)
+
 
 TIERS = {
     tier.name: tier
@@ -89,7 +93,7 @@ class Course:
 
     @property
     def tuning_epochs(self) -> int:
-        return min(self.tier.tuning or self.epochs, self.epochs)
+        return self.tier.tuning_epochs(self.epochs)
 
     def next_trials(self, row_of: Callable[[Trial, str], Row | None]) -> list[tuple[Trial, str]]:
         """The trials to run now, each with its stage; none when all are finished.

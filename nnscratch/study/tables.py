@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .analysis import TARGETS, Analysis, Reach, Standing
+from .analysis import Analysis
+from .standings import TARGETS, Reach, Standing
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,7 @@ class Column:
     head: str
     text: Callable[[Standing], str]
     key: Callable[[Standing], float | str]
-
-    @property
-    def is_text(self) -> bool:
-        return self.head in ("optimizer", "verdict")
+    is_words: bool = False  # and not numbers, which stand at the right
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def accuracy_columns(baseline: str) -> list[Column]:
             lambda s: p_value(s.difference.p_holm),
             lambda s: math.nan if s.difference.p_holm is None else s.difference.p_holm,
         ),
-        Column("verdict", lambda s: s.difference.verdict, lambda s: s.difference.verdict),
+        Column("verdict", lambda s: s.difference.verdict, lambda s: s.difference.verdict, True),
         Column("seeds", lambda s: str(len(s.final)), lambda s: len(s.final)),
         Column("diverged", lambda s: str(s.diverged), lambda s: s.diverged),
     ]
@@ -103,7 +101,7 @@ def cost_columns() -> list[Column]:
 
 
 def _name() -> Column:
-    return Column("optimizer", lambda s: s.optimizer, lambda s: s.optimizer)
+    return Column("optimizer", lambda s: s.optimizer, lambda s: s.optimizer, True)
 
 
 def _reach_columns(k: int, target: str) -> list[Column]:
