@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, aligned_zeros
-from ..hyper import hyper
+from ..arrays import Array, aligned_zeros, scratch
+from ..elementwise import apply
+from ..hyper import hyper, values
 from .base import Counted, State, check_finite
 
 
@@ -18,24 +19,27 @@ class SOAP(Counted):
 
         L <- beta2 L + (1 - beta2) dW dW^T              R likewise with dW^T dW
         Q_L, Q_R = eigenvectors of L, R                 anew every so often
-        M <- beta1 M + (1 - beta1) dW
-        V <- beta2 V + (1 - beta2) (Q_L^T dW Q_R)^2
-        U = sqrt(1 - beta2^t) / (1 - beta1^t) (Q_L^T M Q_R) / (sqrt(V) + eps)
+        G = Q_L^T dW Q_R
+        M <- beta1 M + (1 - beta1) G
+        V <- beta2 V + (1 - beta2) G^2
+        U = sqrt(1 - beta2^t) / (1 - beta1^t) M / (sqrt(V) + eps)
         w <- (1 - lr weight_decay) (w - lr Q_L U Q_R^T)
 
     The first update only builds the basis and moves nothing. Q is then kept for `refresh` updates,
-    and renewed by one step of power iteration: the Q of a QR factorization of L Q_L. A vector has
-    no basis: there it is Adam with weight decay.
+    and renewed by one step of power iteration: the Q of a QR factorization of L Q_L. M is turned
+    along into the new basis; V, whose squares cannot be turned, changes places with the
+    eigenvectors only. A vector has no basis: there it is Adam with weight decay.
     Shapes: for W (in, out), L and Q_L (in, in), R and Q_R (out, out), M and V like W.
     Units: as for `adam`.
-    Cost: one gradient, eight products (six with a basis, two of dW with itself), and now and then
-    two QR factorizations.
+    Cost: one gradient, six products (four with a basis, two of dW with itself), and now and then
+    six more and two QR factorizations.
     Fails: matrices of thousands of rows or columns: memory grows with their square and time with
     their cube.
     Source: Vyas et al., arXiv 2409.11321, algorithm 3.
-    Note: rule, order of events and defaults as in the authors' code, which holds M in the basis and
-    turns it along: eps is beside the root of the uncorrected V, and the L and R of an update serve
-    from the next one on.
+    Note: rule, order of events and defaults as in the authors' code, where the paper's algorithm
+    keeps M out of the basis and takes it there in each update: the same M for two products more.
+    eps is beside the root of the uncorrected V, and the L and R of an update serve from the next
+    one on.
     """
 
     matrix_method = True
@@ -59,19 +63,39 @@ class SOAP(Counted):
         check_finite(self.name, dw)
         M, V, t = state["M"], state["V"], state["t"] - 1  # updates that moved w
         if t > 0:
-            M *= self.beta1
-            M += (1 - self.beta1) * dw
-            V *= self.beta2
-            V += (1 - self.beta2) * into_basis(dw, state) ** 2
+            U, numbers = scratch("U", w.shape, w.dtype), values(self)
             correction = math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
-            U = correction * into_basis(M, state) / (np.sqrt(V) + self.eps)
-            w -= self.lr * out_of_basis(U, state)
-            w *= 1 - self.lr * self.weight_decay
+            G = into_basis(dw, state)
+            apply(self.adam, [U, G, M, V], numbers | {"correction": correction})
+            apply(self.move, [w, out_of_basis(U, state)], numbers)
         if w.ndim == 2:
             self._follow(dw, state, t)
 
+    @staticmethod
+    def adam(
+        U: Array,
+        G: Array,
+        M: Array,
+        V: Array,
+        *,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        correction: float,
+    ) -> tuple[Array, Array, Array]:
+        M = beta1 * M + (1 - beta1) * G
+        V = beta2 * V + (1 - beta2) * G**2
+        U = correction * M / (np.sqrt(V) + eps)
+        return U, M, V
+
+    @staticmethod
+    def move(w: Array, U: Array, *, lr: float, weight_decay: float) -> Array:
+        return (1 - lr * weight_decay) * (w - lr * U)
+
     def _follow(self, dw: Array, state: State, t: int) -> None:
         """Take the gradient into L and R, and their eigenvectors from there when it is time."""
+        is_due = t > 0 and t % self.refresh == 0
+        M = out_of_basis(state["M"], state) if is_due else state["M"]
         for axis, side, product in ((0, "L", dw @ dw.T), (1, "R", dw.T @ dw)):
             H, Q, V = state[side], state[f"Q_{side}"], state["V"]
             H *= self.beta2
@@ -79,10 +103,13 @@ class SOAP(Counted):
             check_finite(self.name, H)
             if t == 0:
                 Q[...] = np.linalg.eigh(H)[1][:, ::-1]
-            elif t % self.refresh == 0:
-                order = np.argsort(-np.einsum("ij,ij->j", Q, H @ Q), kind="stable")
+            elif is_due:
+                HQ = H @ Q
+                order = np.argsort(-np.einsum("ij,ij->j", Q, HQ), kind="stable")
                 V[...] = np.take(V, order, axis)
-                Q[...] = np.linalg.qr(H @ Q[:, order])[0]
+                Q[...] = np.linalg.qr(HQ[:, order])[0]
+        if is_due:
+            state["M"][...] = into_basis(M, state)
 
 
 def into_basis(x: Array, state: State) -> Array:
