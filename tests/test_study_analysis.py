@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from study_rows import design, finals, row
 
+from nnscratch.study import figures
 from nnscratch.study.analysis import analyse
 from nnscratch.study.inference import best_of_draws, holm, interval, wilcoxon
 
@@ -185,9 +186,22 @@ def test_targets_count_epochs_updates_gradients_and_seconds() -> None:
     assert (at_98.epochs, at_98.reached, at_98.of) == (4, 12, 12)
     assert sgd.passes_per_epoch == 2
     assert sgd.seconds_per_update == pytest.approx(0.05)
-    rows[3].outcome.seconds[:] = [0.9, 1.3, 2.3, 9.0]  # a busy minute, and one quiet epoch
+
+
+def test_seconds_are_at_the_pace_of_the_quietest_epoch_of_the_chosen_setting() -> None:
+    rows = finals("sgd", GOOD)
+    for one in rows:
+        one.outcome.seconds[:] = [0.9, 1.8, 2.7, 3.6]  # while the machine had other work, too
+    rows[3].outcome.seconds[:] = [0.9, 1.3, 2.3, 9.0]  # but for one epoch
     sgd = standing(analyse(design(["sgd"]), rows), "sgd")
     assert sgd.seconds_per_update == pytest.approx(0.04)
+    assert [reach.seconds for reach in sgd.reaches] == pytest.approx([1.2, 1.6])
+    assert figures.curve(sgd, "val_accuracy", "seconds").x == pytest.approx([0.4, 0.8, 1.2, 1.6])
+    searched = [row("sgd", "search", [0.9, 0.98]), row("sgd", "search", [0.9, 0.8], lr=9.0)]
+    searched[0].outcome.seconds[:] = [0.9, 1.1]  # also in the search, where it was this setting
+    searched[1].outcome.seconds[:] = [0.1, 0.2]
+    sgd = standing(analyse(design(["sgd"]), rows + searched), "sgd")
+    assert sgd.seconds_per_update == pytest.approx(0.02)
 
 
 def test_a_target_that_most_seeds_miss_is_never_reached() -> None:

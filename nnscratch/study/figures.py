@@ -10,6 +10,7 @@ from .analysis import Analysis
 from .inference import interval
 from .protocol import PER_DECADE, step_of
 from .standings import NEAR_BEST, TARGETS, Standing, test_accuracy, val_accuracy
+from .trials import Outcome
 
 if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw need it
     from matplotlib.axes import Axes
@@ -44,15 +45,18 @@ class Curve:
     high: list[float]
 
 
-# what progress is measured by: axis title, and from an epoch's number and a trial to the amount
-AGAINST: dict[str, tuple[str, Callable[[Any, int], float]]] = {
-    "epochs": ("epochs", lambda outcome, k: k + 1),
-    "updates": ("updates (thousands)", lambda outcome, k: (k + 1) * outcome.updates / 1e3),
+# what progress is measured by: axis title, and the amount after an epoch of a trial, counted from 0
+AGAINST: dict[str, tuple[str, Callable[[Standing, Outcome, int], float]]] = {
+    "epochs": ("epochs", lambda s, outcome, k: k + 1),
+    "updates": ("updates (thousands)", lambda s, outcome, k: (k + 1) * outcome.updates / 1e3),
     "gradients": (
         "gradients of an image (millions)",
-        lambda outcome, k: outcome.gradients[k] / 1e6,
+        lambda s, outcome, k: outcome.gradients[k] / 1e6,
     ),
-    "seconds": ("training time (s)", lambda outcome, k: outcome.seconds[k]),
+    "seconds": (
+        "training time (s)",
+        lambda s, outcome, k: (k + 1) * outcome.updates * s.seconds_per_update,
+    ),
 }
 
 
@@ -104,7 +108,7 @@ def curve(standing: Standing, quantity: str, against: str) -> Curve:
     found = Curve([], [], [], [])
     for k in range(min((len(outcome.seconds) for outcome in done), default=0)):
         values = [getattr(outcome, quantity)[k] for outcome in done]
-        found.x.append(math.fsum(amount(outcome, k) for outcome in done) / len(done))
+        found.x.append(math.fsum(amount(standing, outcome, k) for outcome in done) / len(done))
         found.mean.append(math.fsum(values) / len(values))
         found.low.append(min(values))
         found.high.append(max(values))
@@ -155,8 +159,15 @@ def task(analysis: Analysis) -> str:
     return f"{sizes} {workload['activation']['name']} on {workload['data'].split()[0]}"
 
 
-def _named(standings: Sequence[Standing]) -> str:
+def _schedule(standings: Sequence[Standing]) -> str:
     return f"{standings[0].schedule} schedule"
+
+
+def _named(standings: Sequence[Standing]) -> str:
+    """Schedule and number of seeds, in words."""
+    counts = [len(s.final) for s in standings]
+    seeds = " to ".join(map(str, dict.fromkeys((min(counts), max(counts)))))
+    return f"{_schedule(standings)}, {seeds} seed{'s' if max(counts) > 1 else ''}"
 
 
 def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
@@ -164,7 +175,7 @@ def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
     from matplotlib.axis import XAxis
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    numbers = [max(number, LEAST) for number in numbers]
+    numbers = [number for number in numbers if number > 0] or [LEAST]
     low, high = min(numbers) / 1.15, max(numbers) * 1.15
     letter = "x" if isinstance(axis, XAxis) else "y"
     axis.axes.set(**{f"{letter}scale": "log", f"{letter}lim": (low, high)})
@@ -205,6 +216,8 @@ def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
 
 def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     """Accuracy and loss against epochs, updates, gradients and seconds."""
+    from matplotlib.ticker import MaxNLocator
+
     shown = drawn(analysis, standings)
     look = looks(analysis)
     figure = _figure(13, 6.6)
@@ -221,6 +234,7 @@ def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
                 axes.fill_between(c.x, c.low, c.high, color=of_this.color, alpha=0.15, lw=0)
                 seen[quantity] += c.low + c.high
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=against == "epochs"))
             _plain(axes)
         grid[1][column].set_xlabel(label)
     for row, numbers in enumerate(seen.values()):
@@ -325,7 +339,7 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     axes.set_title(
         f"Validation accuracy after {epochs(analysis.design.tuning_epochs)}, one seed; framed: "
         f"chosen\n(in brackets: rates within {NEAR_BEST} points of the best). "
-        f"{_named(tuned)}",
+        f"{_schedule(tuned)}",
         fontsize=9,
     )
     return figure
@@ -358,8 +372,8 @@ def _best_of_k(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     axes.set_xlabel("trials of the search, drawn at random")
     axes.set_ylabel("validation error of the best of them (%)")
     axes.set_title(
-        f"What tuning buys: {epochs(analysis.design.tuning_epochs)} a trial; expected over draws\n"
-        f"{task(analysis)}, {_named(standings)}",
+        f"What tuning buys: {epochs(analysis.design.tuning_epochs)} a trial, one seed; expected "
+        f"over draws\n{task(analysis)}, {_schedule(standings)}",
         fontsize=9,
     )
     _plain(axes)

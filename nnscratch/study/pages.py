@@ -104,8 +104,8 @@ def protocol(analysis: Analysis) -> list[str]:
         "A trial that diverges counts with the accuracy of guessing. Times to a target are medians "
         "over seeds, looked at after each epoch, never = infinite; good rates are those within "
         f"{NEAR_BEST:g} points of the best. Seconds are training time on "
-        f"{workload['threads']} thread{'s' if workload['threads'] > 1 else ''}, several trials at "
-        "a time; those of an update are of the fastest epoch.",
+        f"{workload['threads']} thread{'s' if workload['threads'] > 1 else ''}, at the pace of the "
+        "fastest epoch: in the others a trial waited for its neighbours.",
     ]
     return steps
 

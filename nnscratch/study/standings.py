@@ -62,7 +62,7 @@ class Reach:
 
     A trial that diverged reached nothing, whatever it had before. Validation images are looked at
     after each epoch, so that all but `reached` and `of` are multiples of what an epoch takes.
-    gradients counts gradients of single images.
+    gradients counts gradients of single images; seconds are updates at the pace of the standing.
     """
 
     target: float
@@ -83,7 +83,8 @@ class Standing:
     diverged, failed     how many final trials did; how many trials of any stage failed
     good_rates, rates    learning rates of the search within 0.2 points of the best, and all
     state_per_weight     bytes
-    seconds_per_update   in the fastest epoch of all: others wait for their neighbours, too
+    seconds_per_update   its pace: in the fastest epoch of all trials with the chosen setting, since
+                         in the others it waited for what else the machine was doing
     passes_per_epoch     gradients of each image in an epoch: 2 for SAM
     """
 
@@ -155,6 +156,8 @@ def _standing(
     chance = _chance(design)
     search = of_stage["search"]
     timed = [row.outcome for row in final if row.outcome.seconds]
+    alike = [r for rows in of_stage.values() for r in rows if r.hypers == final[0].hypers]
+    pace = min((_fastest(r.outcome) for r in alike if r.outcome.seconds), default=math.nan)
     grid = search if TIERS[design.tier].rates else []
     best = max((val_accuracy(row, chance) for row in grid), default=chance)
     return Standing(
@@ -171,13 +174,13 @@ def _standing(
         val=Spread.of([val_accuracy(row, chance) for row in final]),
         test=Spread.of([test_accuracy(row, chance) for row in final]),
         difference=difference,
-        reaches=tuple(_reach(final, target) for target in TARGETS),
+        reaches=tuple(_reach(final, target, pace) for target in TARGETS),
         good_rates=sum(
             row.is_done and 100 * (best - val_accuracy(row, chance)) <= NEAR_BEST for row in grid
         ),
         rates=len(grid),
         state_per_weight=final[0].outcome.state_per_weight,
-        seconds_per_update=min((_fastest(outcome) for outcome in timed), default=math.nan),
+        seconds_per_update=pace,
         passes_per_epoch=_median(
             o.gradients[-1] / len(o.gradients) / design.images["train"] for o in timed
         ),
@@ -218,13 +221,13 @@ def test_accuracy(row: Row, otherwise: float) -> float:
     return otherwise if accuracy is None else accuracy
 
 
-def _reach(rows: Sequence[Row], target: float) -> Reach:
+def _reach(rows: Sequence[Row], target: float, pace: float) -> Reach:
     found: list[tuple[float, float, float, float]] = []
     for outcome in (row.outcome for row in rows if row.is_done):
         for k, accuracy in enumerate(outcome.val_accuracy):
             if accuracy >= target:
                 updates = (k + 1) * outcome.updates
-                found.append((k + 1, updates, outcome.gradients[k], outcome.seconds[k]))
+                found.append((k + 1, updates, outcome.gradients[k], updates * pace))
                 break
     never = [(math.inf,) * 4] * (len(rows) - len(found))
     medians = [statistics.median(column) for column in zip(*found, *never, strict=True)]
