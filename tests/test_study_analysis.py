@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 from study_rows import design, finals, row
 
+import nnscratch as nn
 from nnscratch.study import figures
 from nnscratch.study.analysis import analyse
+from nnscratch.study.grid import at_step
 from nnscratch.study.inference import best_of_draws, holm, interval, wilcoxon
 
 GOOD = [0.98, 0.9801, 0.9802, 0.9803, 0.9804, 0.9805, 0.9806, 0.9807, 0.9808, 0.9809, 0.981, 0.9811]
@@ -212,19 +214,24 @@ def test_a_target_that_most_seeds_miss_is_never_reached() -> None:
 
 
 def searched(name: str, accuracies: dict[float, float]) -> list:
-    return [row(name, "search", [0.5, a], lr=lr) for lr, a in accuracies.items()]
+    """A search over ten rates, of which the others come to 0.2."""
+    grid = [at_step(nn.OPTIMIZERS[name](), step).rate for step in range(-4, 6)]
+    found = dict.fromkeys(grid, 0.2) | accuracies
+    assert len(found) == 10
+    return [row(name, "search", [0.5, a], lr=lr) for lr, a in found.items()]
 
 
 def test_what_counts_is_the_setting_that_was_best_at_full_length() -> None:
-    rows = searched("sgd", {0.01: 0.9, 0.1: 0.96, 1.0: 0.95, 10.0: 0.2})
-    rows += [row("sgd", "full", [0.9] * 3 + [a], lr=lr) for lr, a in {0.1: 0.97, 1.0: 0.98}.items()]
-    rows += finals("sgd", GOOD, lr=1.0)
-    rows += finals("sgd", [0.99] * 12, lr=0.1)  # left over from when another rate seemed best
+    rows = searched("sgd", {0.01: 0.9, 0.0316: 0.96, 0.1: 0.95})
+    full = {0.01: 0.9, 0.0316: 0.97, 0.1: 0.98, 0.316: 0.5}
+    rows += [row("sgd", "full", [0.9] * 3 + [a], lr=lr) for lr, a in full.items()]
+    rows += finals("sgd", GOOD, lr=0.1)
+    rows += finals("sgd", [0.99] * 12, lr=0.0316)  # left over from when another rate seemed best
     sgd = analyse(design(["sgd"]), rows).standings[0]
-    assert sgd.lr == 1.0
+    assert sgd.lr == 0.1
     assert sgd.test.mean == pytest.approx(np.mean(GOOD))
-    assert (sgd.good_rates, sgd.rates, sgd.edge) == (1, 4, "")
-    assert [len(sgd.search), len(sgd.full), len(sgd.final)] == [4, 2, 12]
+    assert (sgd.good_rates, sgd.rates, sgd.edge) == (1, 10, "")
+    assert [len(sgd.search), len(sgd.full), len(sgd.final)] == [10, 4, 12]
 
 
 def test_rows_of_other_code_or_another_schedule_play_no_part() -> None:
@@ -239,7 +246,7 @@ def test_rows_of_other_code_or_another_schedule_play_no_part() -> None:
 
 
 def test_a_tuned_adam_below_tuned_sgd_is_a_loud_doubt() -> None:
-    rows = searched("sgd", {0.01: 0.9, 0.1: 0.97, 1.0: 0.95})
+    rows = searched("sgd", {0.01: 0.9, 0.1: 0.97})
     rows += searched("adam", {1e-4: 0.8, 1e-3: 0.95, 1e-2: 0.9})
     rows += finals("sgd", GOOD, lr=0.1)
     rows += finals("adam", shifted([-0.4 - 0.01 * k for k in range(12)]), lr=1e-3)
@@ -249,7 +256,7 @@ def test_a_tuned_adam_below_tuned_sgd_is_a_loud_doubt() -> None:
 
 
 def test_failed_trials_do_not_make_a_tuned_optimizer_look_worse() -> None:
-    rows = searched("sgd", {0.01: 0.9, 0.1: 0.97, 1.0: 0.95}) + finals("sgd", GOOD, lr=0.1)
+    rows = searched("sgd", {0.01: 0.9, 0.1: 0.97}) + finals("sgd", GOOD, lr=0.1)
     rows += searched("adam", {1e-4: 0.8, 1e-3: 0.95, 1e-2: 0.9})
     rows += finals("adam", shifted([0.2] * 12), lr=1e-3)[2:]
     rows += [row("adam", "final", [], lr=1e-3, seed=s, status="failed") for s in (1, 2)]
@@ -263,9 +270,9 @@ def test_without_a_complete_baseline_nothing_is_tested_and_that_is_a_doubt() -> 
 
 
 def test_a_best_rate_at_the_edge_is_a_doubt() -> None:
-    rows = searched("sgd", {0.1: 0.9, 1.0: 0.95, 10.0: 0.97}) + finals("sgd", GOOD, lr=10.0)
+    rows = searched("sgd", {0.1: 0.95, 0.316: 0.97}) + finals("sgd", GOOD, lr=0.316)
     (doubt,) = analyse(design(["sgd"]), rows).doubts
-    assert "the best learning rate of sgd, 10, is the largest that was tried" in doubt
+    assert "the best learning rate of sgd, 0.316, is the largest that was tried" in doubt
 
 
 def test_too_few_seeds_for_so_many_comparisons_is_a_doubt() -> None:

@@ -8,17 +8,16 @@ from study_rows import workload
 
 import nnscratch as nn
 from nnscratch.hyper import Search, hypers
+from nnscratch.study.grid import at_step, step_of
 from nnscratch.study.ledger import Row
 from nnscratch.study.protocol import (
     TIERS,
     Course,
-    at_step,
     chosen,
     flat_values,
     placed,
     sampled,
     searched,
-    step_of,
 )
 from nnscratch.study.trials import Outcome
 
@@ -88,6 +87,57 @@ def test_the_grid_does_not_grow_beyond_fourteen_rates() -> None:
     searched = [lr for wave in waves if wave[0][1] == "search" for lr in rates(wave)]
     assert len(searched) == 14
     assert set(rates(waves[-1])) == {max(searched)}
+
+
+@pytest.mark.parametrize("best", [1e-4, 0.1])
+def test_the_best_at_full_length_has_been_compared_with_both_its_neighbours(best: float) -> None:
+    """Also where three epochs pointed to rates ten times as large, or as small."""
+    waves = played(
+        course(nn.OPTIMIZERS["adam"]()),
+        lambda lr, epochs: bump(3.16e-3 if epochs == 3 else best)(lr, epochs),
+    )
+    full = [lr for wave in waves if wave[0][1] == "full" for lr in rates(wave)]
+    assert set(rates(waves[-1])) == {best}
+    below, above = (at_step(nn.OPTIMIZERS["adam"](best), step).rate for step in (-1, 1))
+    assert {below, above} <= set(full)
+    assert 5 <= len(full) <= 7
+
+
+def test_a_gap_between_the_best_rates_is_closed_at_full_length() -> None:
+    """The best three after three epochs need not lie side by side."""
+    lucky = {1e-3: 0.95, 1e-2: 0.95, 0.1: 0.94}
+    waves = played(
+        course(nn.OPTIMIZERS["adam"]()),
+        lambda lr, epochs: lucky.get(lr, 0.9) if epochs == 3 else bump(3.16e-3)(lr, epochs),
+    )
+    assert set(rates(waves[-1])) == {3.16e-3}
+
+
+def test_a_trial_that_failed_once_does_not_hide_the_choice_from_the_report() -> None:
+    """The best search trial fails, the search goes on beyond it, and later it comes out best."""
+    one = course(nn.OPTIMIZERS["adam"]())
+    rows: dict = {}
+
+    def finish(accuracy) -> None:
+        while todo := one.next_trials(lambda trial, stage: rows.get((trial, stage))):
+            for trial, stage in todo:
+                found = accuracy(trial.optimizer.rate)
+                status = "failed" if found is None else "done"
+                outcome = Outcome(status, val_accuracy=[found], val_loss=[1.0])
+                values, rate = flat_values(trial.optimizer), trial.optimizer.rate
+                rows[trial, stage] = Row(
+                    "", stage, "", values, rate, "", 0, 0, "", "", 0.0, outcome
+                )
+
+    hill = {0.1: 0.97, 0.316: 0.96, 1.0: 0.99}  # 1.0 lies beyond the grid
+    finish(lambda lr: None if lr == 0.1 else hill.get(lr, 0.9 - lr / 10))
+    assert (1.0, "search") in {(t.optimizer.rate, stage) for t, stage in rows}
+    rows = {key: row for key, row in rows.items() if not row.has_failed}  # as the next call has it
+    finish(lambda lr: hill.get(lr, 0.9 - lr / 10))
+    of_stage = {s: [r for r in rows.values() if r.stage == s] for s in ("search", "full", "final")}
+    best = chosen(of_stage["search"], of_stage["full"], TIERS["lr"], 1e-3)
+    assert len([row for row in of_stage["final"] if row.hypers == best.hypers]) == 12
+    assert not one.next_trials(lambda trial, stage: rows.get((trial, stage)))
 
 
 def test_rates_that_diverge_come_last() -> None:
@@ -195,7 +245,7 @@ def test_the_report_finds_the_setting_that_the_finals_had(accuracy) -> None:
         [row for row in rows.values() if row.stage == stage]
         for stage in ("search", "full", "final")
     )
-    best = chosen(search, full, TIERS["lr"])
+    best = chosen(search, full, TIERS["lr"], 1e-3)
     assert best is not None
     assert {row.lr for row in final} == {best.lr}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .analysis import Analysis
+from .grid import PER_DECADE, step_of
 from .inference import interval
-from .protocol import PER_DECADE, step_of
 from .standings import NEAR_BEST, TARGETS, Standing, test_accuracy, val_accuracy
 from .trials import Outcome
 

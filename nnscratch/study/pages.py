@@ -14,8 +14,9 @@ from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
 from .analysis import Analysis
+from .grid import MOST
 from .inference import LEVEL
-from .protocol import MOST, TIERS
+from .protocol import TIERS
 from .standings import NEAR_BEST, TIE
 from .tables import Table, flat, tables
 
@@ -75,7 +76,8 @@ def protocol(analysis: Analysis) -> list[str]:
             f"{drawing.epochs(design.tuning_epochs)} each with one seed; more of them while the "
             f"best one lies at the edge, up to {MOST}. "
             + (
-                f"The best {tier.full} at full length, {drawing.epochs(design.epochs)}. "
+                f"The best {tier.full} at full length, {drawing.epochs(design.epochs)}, and beside "
+                "the best of these its neighbours, until it has been compared with both. "
                 if design.tuning_epochs < design.epochs
                 else ""
             )

@@ -3,7 +3,7 @@
 For each optimizer and each schedule apart:
 
     search   trials with the tuning seed, over learning rates or all hyper-parameters
-    full     the best few of them at full length, where the search was shorter
+    full     where the search was shorter, the best few of them at full length, and their neighbours
     final    the best of these with fresh seeds; the only trials that read test images
 
 What is best is decided by validation images: the accuracy after the last epoch, and the loss
@@ -11,7 +11,6 @@ among equals. A trial that diverged or failed comes last.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,14 +18,11 @@ from ..errors import UsageError
 from ..hyper import hypers, values
 from ..optim.base import Optimizer
 from ..schedules import Schedule
+from .grid import allows, at_step, best_of, full_steps, ranking, search_steps, step_of
 from .ledger import Row
 from .trials import Trial, Workload
 
 TUNING_SEED = 0  # the final trials have the seeds 1, 2, 3, ...
-PER_DECADE = 2  # learning rates
-BELOW = 4  # how many of the learning rates lie below the default
-EXTENSION = 2  # so many more beyond the best one, while that lies at the edge
-MOST = 14  # learning rates of one optimizer
 
 
 @dataclass(frozen=True)
@@ -132,31 +128,36 @@ class Course:
         if self.tier.samples:
             points = sampled(self.optimizer, self.tier.samples)
             return [self._trial(p, TUNING_SEED, self.tuning_epochs) for p in points]
+        return [self._at(step, self.tuning_epochs) for step in self._search_steps(row_of)]
+
+    def _search_steps(self, row_of: Callable[[Trial, str], Row | None]) -> list[int]:
         if not self.tier.rates or self.optimizer.rate is None:
             return []
-        below = min(BELOW, self.tier.rates // 2)
-        first, last = -below, self.tier.rates - below - 1
-        while True:
-            grid = [at_step(self.optimizer, step) for step in range(first, last + 1)]
-            trials = [self._trial(o, TUNING_SEED, self.tuning_epochs) for o in grid if o]
-            rows = [row for trial in trials if (row := row_of(trial, "search"))]
-            if len(rows) < len(trials) or len(grid) >= MOST:
-                return trials
-            best = best_of(rows)
-            if best == 0 and grid[0]:
-                first -= EXTENSION
-            elif best == len(trials) - 1 and grid[-1]:
-                last += EXTENSION
-            else:
-                return trials
+
+        def row_at(step: int) -> Row | None:
+            return row_of(self._at(step, self.tuning_epochs), "search")
+
+        return search_steps(self.tier.rates, self._is_allowed, row_at)
 
     def _full(self, row_of: Callable[[Trial, str], Row | None]) -> list[Trial]:
         if self.tuning_epochs == self.epochs or not self.tier.full:
             return []
-        searched = self._search(row_of)
-        rows = [row for trial in searched if (row := row_of(trial, "search"))]
-        chosen = [searched[k].optimizer for k in ranking(rows)[: self.tier.full]]
-        return [self._trial(optimizer, TUNING_SEED, self.epochs) for optimizer in chosen]
+
+        def row_at(step: int) -> Row | None:
+            return row_of(self._at(step, self.epochs), "full")
+
+        steps = self._search_steps(row_of)
+        trials = [self._at(step, self.tuning_epochs) for step in steps]
+        rows = [row for trial in trials if (row := row_of(trial, "search"))]
+        few = [steps[k] for k in ranking(rows)[: self.tier.full]]
+        full = full_steps(steps, few, self._is_allowed, row_at)
+        return [self._at(step, self.epochs) for step in full]
+
+    def _is_allowed(self, step: int) -> bool:
+        return allows(self.optimizer, step)
+
+    def _at(self, step: int, epochs: int) -> Trial:
+        return self._trial(at_step(self.optimizer, step), TUNING_SEED, epochs)
 
     def _trial(
         self, optimizer: Optimizer, seed: int, epochs: int, reads_test: bool = False
@@ -164,45 +165,27 @@ class Course:
         return Trial(self.workload, optimizer, self.schedule, epochs, seed, reads_test)
 
 
-def chosen(search: Sequence[Row], full: Sequence[Row], tier: Tier) -> Row | None:
-    """The row whose setting the final trials have, of all rows of one course."""
-    candidates = [search[k].hypers for k in ranking(search)[: tier.full]]
-    considered = [row for row in full if row.hypers in candidates] or search
-    return considered[best_of(considered)] if considered else None
+def chosen(
+    search: Sequence[Row], full: Sequence[Row], tier: Tier, default: float | None
+) -> Row | None:
+    """The row whose setting the final trials have, of all rows of one course.
 
-
-def best_of(rows: Sequence[Row]) -> int:
-    """Which of the rows is the best."""
-    return ranking(rows)[0]
-
-
-def ranking(rows: Sequence[Row]) -> list[int]:
-    """The places of the rows, best first: by accuracy, then loss, then the smaller rate."""
-
-    def merit(k: int) -> tuple[float, float, float]:
-        row, outcome = rows[k], rows[k].outcome
-        if not row.is_done:
-            return -math.inf, -math.inf, -(row.lr or 0.0)
-        return outcome.val_accuracy[-1], -outcome.val_loss[-1], -(row.lr or 0.0)
-
-    return sorted(range(len(rows)), key=merit, reverse=True)
-
-
-def at_step(optimizer: Optimizer, step: int) -> Optimizer | None:
-    """The optimizer with another learning rate of the grid, `step` places above its own.
-
-    None if that rate is not allowed.
+    `default` is the learning rate before any tuning. Rows that the course would not have now, such
+    as those beyond an edge that a failed trial made, play no part.
     """
-    rate = (optimizer.rate or 0.0) * 10 ** (step / PER_DECADE)
-    try:
-        return optimizer.with_lr(float(f"{rate:.3g}"))
-    except UsageError:
-        return None
-
-
-def step_of(lr: float, default: float) -> int:
-    """The place of a learning rate on the grid."""
-    return round(PER_DECADE * math.log10(lr / default))
+    if tier.rates and default:
+        searched = {step_of(row.lr, default): row for row in search if row.lr}
+        trained = {step_of(row.lr, default): row for row in full if row.lr}
+        steps = search_steps(tier.rates, searched.__contains__, searched.get)
+        search = [searched[step] for step in steps]
+        few = [steps[k] for k in ranking(search)[: tier.full]]
+        full = [
+            trained[step]
+            for step in full_steps(steps, few, trained.__contains__, trained.get)
+            if step in trained
+        ]
+    considered = full or search
+    return considered[best_of(considered)] if considered else None
 
 
 def sampled(optimizer: Optimizer, count: int) -> list[Optimizer]:

@@ -125,7 +125,8 @@ def standings(design: Design, schedule: str, rows: Sequence[Row]) -> list[Standi
             stage: [row for row in own if row.stage == stage]
             for stage in ("search", "full", "final")
         }
-        best = chosen(of_stage["search"], of_stage["full"], TIERS[design.tier])
+        tier = TIERS[design.tier]
+        best = chosen(of_stage["search"], of_stage["full"], tier, competitor.lr)
         hypers = best.hypers if best else competitor.defaults
         of_stage["final"] = sorted(
             (r for r in of_stage["final"] if r.hypers == hypers and r.seed <= competitor.seeds),
@@ -165,7 +166,7 @@ def _standing(
         schedule=schedule,
         hypers=final[0].hypers,
         lr=final[0].lr,
-        edge=_edge(final[0].lr, [row.lr for row in search if row.lr is not None]),
+        edge=_edge(final[0].lr, [r.lr for r in (*search, *of_stage["full"]) if r.lr is not None]),
         search=tuple(search),
         full=tuple(of_stage["full"]),
         final=tuple(final),

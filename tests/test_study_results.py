@@ -1,0 +1,126 @@
+"""The studies that are committed: they can be read again, and the README says what they say."""
+
+import csv
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nnscratch import report
+from nnscratch.command_line import run
+from nnscratch.study import design as designs
+from nnscratch.study import ledger, pages, tables
+from nnscratch.study.analysis import Analysis, analyse
+from nnscratch.study.standings import Standing
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "experiments" / "results"
+STUDIES = sorted(path.parent.name for path in RESULTS.glob(f"*/{designs.FILE}"))
+SECTION = (
+    (ROOT / "README.md")
+    .read_text(encoding="utf-8")
+    .split("## Which optimizer is best?")[1]
+    .split("\n## ")[0]
+)
+TEXT = " ".join(SECTION.split())
+HEADS = (
+    "optimizer",
+    "lr",
+    "test %",
+    "sd",
+    "minus nesterov, points",
+    "95 % interval",
+    "verdict",
+    "seeds",
+    "epochs to 97 %",
+    "epochs to 98 %",
+    "seconds to 97 %",
+    "ms an update",
+    "bytes of state a weight",
+    "good rates",
+)
+
+
+def study(name: str) -> Analysis:
+    return analyse(designs.read(RESULTS / name), ledger.read(RESULTS / name / "trials.csv"))
+
+
+@pytest.fixture(scope="module")
+def mnist_study() -> Analysis:
+    return study("mnist")
+
+
+def standing(analysis: Analysis, name: str, schedule: str = "constant") -> Standing:
+    (found,) = (s for s in analysis.of_schedule(schedule) if s.optimizer == name)
+    return found
+
+
+def in_words(s: Standing) -> str:
+    """Mean test accuracy and difference, as the README writes them."""
+    d = s.difference
+    return f"{d.mean:+.2f} points ({d.low:+.2f} to {d.high:+.2f})"
+
+
+def condensed(analysis: Analysis) -> str:
+    """The table of the README: of all columns those in HEADS."""
+    found = tables.tables(analysis, "constant")
+    columns = {column.head: column for table in found for column in table.columns}
+    chosen = [columns[head] for head in HEADS]
+    return pages.markdown(tables.Table("", chosen, analysis.of_schedule("constant")))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_committed_study_is_complete(name: str) -> None:
+    found = study(name)
+    for schedule in found.design.schedules:
+        standings = {s.optimizer: s for s in found.of_schedule(schedule)}
+        assert standings.keys() == found.design.optimizers.keys()
+        for s in standings.values():
+            assert len(s.final) == found.design.optimizers[s.optimizer].seeds
+            assert s.failed == 0
+    assert len(found.machines) == 1
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_committed_summary_follows_from_the_committed_trials(name: str, tmp_path) -> None:
+    for file in (designs.FILE, "trials.csv"):
+        shutil.copy(RESULTS / name / file, tmp_path)
+    assert run(report.main, [str(tmp_path)]) == 0
+    kept = (RESULTS / name / "summary.csv").read_bytes()
+    assert (tmp_path / "summary.csv").read_bytes() == kept
+
+
+def test_the_readme_has_the_table_of_the_study(mnist_study: Analysis) -> None:
+    (table,) = re.findall(r"(?:^\|.*\n)+", SECTION, re.MULTILINE)
+    assert table.strip() == condensed(mnist_study)
+
+
+def test_the_readme_quotes_every_doubt(mnist_study: Analysis) -> None:
+    for doubt in mnist_study.doubts:
+        assert doubt in TEXT
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_readme_says_what_a_study_cost_and_how_to_repeat_it(name: str) -> None:
+    found = study(name)
+    assert f"{found.trials:,} trials" in TEXT
+    assert f"{found.core_hours:.1f} hours of one core" in TEXT
+    assert found.design.command in TEXT
+
+
+def test_the_readme_quotes_how_far_the_orders_agree(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("order", ROOT / "experiments" / "order.py")
+    order = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(order)
+    for name in STUDIES:
+        (tmp_path / name).mkdir()
+        for file in (designs.FILE, "trials.csv"):
+            shutil.copy(RESULTS / name / file, tmp_path / name)
+    order.main([str(tmp_path / name) for name in ("mnist", "relu", "digits")])
+    kept = (RESULTS / "order.csv").read_bytes()
+    assert (tmp_path / "order.csv").read_bytes() == kept
+    for row in csv.DictReader(kept.decode().splitlines()):
+        tau, low, high = (f"{float(row[key]):.2f}" for key in ("tau", "low", "high"))
+        assert f"{row['study']} and {row['other']} {tau} ({low} to {high})" in TEXT
