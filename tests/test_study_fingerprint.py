@@ -1,7 +1,11 @@
 """Hashes: another one for whatever changes a result, the same for whatever does not."""
 
+import os
+import pickle
+import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ import nnscratch as nn
 from nnscratch.own_file import load_optimizer
 from nnscratch.study import fingerprint
 from nnscratch.study.trials import Trial
+from nnscratch.study.workers import Task
 
 OWN = '''"""My optimizer."""
 from dataclasses import dataclass
@@ -69,14 +74,78 @@ def test_what_an_own_file_imports_from_beside_it_is_its_code(tmp_path: Path) -> 
         (path.parent / "my_rules.py").write_text(rules)
         sys.modules.pop("my_rules", None)
         optimizer = load_optimizer(f"{path}:Own")()
-        (files,) = fingerprint.own_files(optimizer).values()
-        assert [file.name for file in files] == ["own.py", "my_rules.py"]
+        ((root, files),) = fingerprint.own_files(optimizer).values()
+        assert [file.relative_to(root).name for file in files] == ["own.py", "my_rules.py"]
         return fingerprint.of_code(optimizer)
 
     plain = hashed("a", "def f(x):\n    return x\n")
     assert hashed("b", "def f(x):\n    return x  # itself\n") == plain
     assert hashed("c", "def f(x):\n    return 2 * x\n") != plain
     sys.modules.pop("my_rules")
+
+
+@pytest.fixture
+def packaged(tmp_path: Path):
+    """An own optimizer whose formula stands in a folder beside it, and which says `down` there."""
+
+    def load(folder: str, imported: str, down: str, *packages: str) -> nn.Optimizer:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+            del sys.modules[name]
+        root = tmp_path / folder
+        (root / "helpers" / "deep").mkdir(parents=True)
+        for package in packages:
+            (root / package / "__init__.py").write_text("")
+        (root / "helpers" / "maths.py").write_text("from helpers.deep.sign import down\n")
+        (root / "helpers" / "deep" / "sign.py").write_text(f"def down(x):\n    return {down}\n")
+        (root / "own.py").write_text(
+            f"{imported}\n"
+            + OWN[: OWN.index("    @staticmethod")].replace("nn.Elementwise", "nn.Optimizer")
+            + "    def update(self, w, dw, state):\n"
+            + "        w += self.lr * maths.down(dw)\n        return w\n"
+        )
+        return load_optimizer(f"{root / 'own.py'}:Own")()
+
+    return load
+
+
+@pytest.mark.parametrize("imported", ["from helpers import maths", "import helpers.maths as maths"])
+@pytest.mark.parametrize("packages", [(), ("helpers", "helpers/deep")])
+def test_what_an_own_file_imports_from_folders_beside_it_is_its_code(
+    packaged, imported: str, packages: tuple[str, ...]
+) -> None:
+    plain = fingerprint.of_code(packaged("a", imported, "-x", *packages))
+    assert fingerprint.of_code(packaged("b", imported, "-x  # downhill", *packages)) == plain
+    assert fingerprint.of_code(packaged("c", imported, "-7 * x", *packages)) != plain
+
+
+def test_a_worker_elsewhere_has_the_folders_beside_an_own_file(packaged, toy: nn.Split) -> None:
+    optimizer = packaged("here", "from helpers import maths", "-x", "helpers")
+    trial = Trial(workload(sizes=(12, 5, 3)), optimizer, nn.SCHEDULES["constant"](), 1, 0, False)
+    task = Task.of(trial)
+    (module,) = task.own_modules
+    elsewhere = replace(task, own_modules=(replace(module, folder="/nowhere"),))
+    code = "import pickle, sys; print(*pickle.load(sys.stdin.buffer)())"
+    data = {"train": toy, "val": toy, "test": toy}
+    for sent in (task, elsewhere):  # as to a process that has seen none of it
+        call = pickle.dumps(partial(outcome_of, sent, data))
+        command = [sys.executable, "-c", code]
+        path = os.pathsep.join([str(Path(__file__).parent), str(fingerprint.PACKAGE.parent)])
+        env = os.environ | {"PYTHONPATH": path}
+        out = subprocess.run(command, input=call, capture_output=True, check=True, env=env).stdout
+        assert out.decode().strip() == "done"
+
+
+def outcome_of(task: Task, data) -> tuple[str, ...]:
+    outcome = task(data).outcome
+    return tuple(filter(None, (outcome.status, outcome.message)))
+
+
+def test_an_own_file_beside_this_package_is_the_same_code_elsewhere(monkeypatch) -> None:
+    """In the folder of a checkout, `import nnscratch` is not what the user wrote."""
+    path = fingerprint.PACKAGE.parent / "own.py"
+    text = fingerprint._text
+    monkeypatch.setattr(fingerprint, "_text", lambda file: OWN if file == path else text(file))
+    assert fingerprint._imports(fingerprint.Place(path, path.parent)) == set()
 
 
 def test_each_optimizer_has_the_code_that_it_runs_and_no_more(monkeypatch) -> None:

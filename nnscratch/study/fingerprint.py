@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,31 @@ def as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def own_files(optimizer: Optimizer) -> dict[str, list[Path]]:
-    """For each module that is none of this package's: the file of it, and those it needs."""
-    modules = {cls.__module__: Path(inspect.getfile(cls)) for cls in _classes(optimizer)}
-    return {
-        name: [
-            file,
-            *sorted(needed for needed in _closure({file}) - {file} if not _is_ours(needed)),
-        ]
-        for name, file in modules.items()
-        if not _is_ours(file)
-    }
+def own_files(optimizer: Optimizer) -> dict[str, tuple[Path, list[Path]]]:
+    """For each module that is none of this package's: its root, its file, and those it needs.
+
+    The root is the folder from which the module and those that it imports are found.
+    """
+    found = {}
+    for cls in _classes(optimizer):
+        place = _place(cls)
+        if not _is_ours(place.file):
+            needed = {file for file in _closure({place}) if not _is_ours(file)} - {place.file}
+            found[cls.__module__] = place.root, [place.file, *sorted(needed)]
+    return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file of source, and the folder from which its absolute imports are looked for."""
+
+    file: Path
+    root: Path
+
+
+def _place(cls: type) -> Place:
+    file = Path(inspect.getfile(cls))
+    return Place(file, file.parents[cls.__module__.count(".")])
 
 
 def _classes(optimizer: Optimizer) -> Iterator[type[Optimizer]]:
@@ -88,39 +102,55 @@ def _classes(optimizer: Optimizer) -> Iterator[type[Optimizer]]:
 
 @functools.cache
 def _of_classes(classes: tuple[type[Optimizer], ...]) -> str:
-    files = _closure({Path(trials.__file__), *(Path(inspect.getfile(cls)) for cls in classes)})
+    files = _closure({_place(trials.Trial), *map(_place, classes)})
     digest = hashlib.sha256()
     for name, source in sorted((file.name, _bare_source(file)) for file in files):
         digest.update(f"{name}\n{source}\n".encode())
     return digest.hexdigest()[:LENGTH]
 
 
-def _closure(files: set[Path]) -> set[Path]:
+def _closure(places: set[Place]) -> set[Path]:
     """The files, and all that they import of this package or from beside a user's file."""
     found: set[Path] = set()
-    waiting = set(files)
+    waiting = set(places)
     while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting |= _imports(file)
+        place = waiting.pop()
+        if place.file not in found:
+            found.add(place.file)
+            waiting |= {Place(file, place.root) for file in _imports(place)}
     return found
 
 
-def _imports(file: Path) -> set[Path]:
-    found: set[Path] = set()
-    for node in ast.walk(ast.parse(_text(file))):
-        names: list[str] = []
-        place = file.parent
-        if isinstance(node, ast.ImportFrom):
-            place = file.parents[node.level - 1] if node.level else file.parent
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            path = place.joinpath(*name.split("."))
-            found |= {path.with_suffix(".py"), path / "__init__.py"}
-    return {path for path in found if path.is_file() and path != TABLE}
+def _imports(place: Place) -> set[Path]:
+    """The files that one file imports.
+
+    This package imports itself relatively; what the __init__.py of its folders do does not count. A
+    user's file has this package from where it is installed, and all else from its root.
+    """
+    is_ours, found = _is_ours(place.file), set[Path]()
+    for node in ast.walk(ast.parse(_text(place.file))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            modules = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {p for m in modules for p in _files(place.file.parents[node.level - 1], m)}
+        elif isinstance(node, ast.ImportFrom) and node.module and not is_ours:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {p for m in inner for p in _with_packages(place.root, m)}
+        elif isinstance(node, ast.Import) and not is_ours:
+            found |= {p for a in node.names for p in _with_packages(place.root, a.name)}
+    if is_ours:
+        return {path for path in found - {TABLE} if path.is_file()}
+    return {path for path in found if path.is_file() and not _is_ours(path)}
+
+
+def _files(folder: Path, module: str) -> set[Path]:
+    path = folder.joinpath(*module.split("."))
+    return {path.with_suffix(".py"), path / "__init__.py"}
+
+
+def _with_packages(root: Path, module: str) -> set[Path]:
+    """The files of the module and of the packages that it lies in."""
+    names = module.split(".")
+    return {p for k in range(len(names)) for p in _files(root, ".".join(names[: k + 1]))}
 
 
 def _is_ours(file: Path) -> bool:

@@ -47,8 +47,8 @@ class OwnModule:
     """A module with an optimizer of the user's own, which every worker has to import.
 
     name      what it is called in the process that sends trials
-    folder    where it lies on that machine
-    sources   the text of its file, and of those beside it that it imports, by file name
+    folder    the root of its imports on that machine
+    sources   the text of its file, and of those that it imports from there, by path in the folder
     """
 
     name: str
@@ -56,9 +56,11 @@ class OwnModule:
     sources: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, name: str, files: Sequence[Path]) -> "OwnModule":
-        sources = tuple((file.name, file.read_text(encoding="utf-8")) for file in files)
-        return cls(name, str(files[0].parent), sources)
+    def of(cls, name: str, root: Path, files: Sequence[Path]) -> "OwnModule":
+        sources = tuple(
+            (file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")) for file in files
+        )
+        return cls(name, str(root), sources)
 
     def ensure_imported(self) -> None:
         """Import it under its name, from a copy where the folder has other files or none."""
@@ -68,10 +70,13 @@ class OwnModule:
         if not all(_holds(folder / name, text) for name, text in self.sources):
             folder = Path(tempfile.mkdtemp())
             for name, text in self.sources:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text, encoding="utf-8")
         if self.name in imported:  # with an earlier text, by a worker with a long life
             for name, _ in self.sources[1:]:
-                sys.modules.pop(name.removesuffix(".py"), None)
+                path = Path(name).with_suffix("")
+                module = path.parent if path.name == "__init__" else path
+                sys.modules.pop(".".join(module.parts), None)
         import_file(folder / self.sources[0][0], self.name)
         imported[self.name] = self.sources
 
@@ -98,7 +103,7 @@ class Task:
     @classmethod
     def of(cls, trial: Trial, limit: int | None = None) -> "Task":
         own = fingerprint.own_files(trial.optimizer)
-        modules = tuple(OwnModule.of(name, files) for name, files in own.items())
+        modules = tuple(OwnModule.of(name, root, files) for name, (root, files) in own.items())
         return cls(pickle.dumps(trial), fingerprint.of_code(trial.optimizer), modules, limit)
 
     def __call__(self, data: "Data | Stored") -> Result:
