@@ -6,8 +6,9 @@ takes the folders of studies made by `python -m nnscratch.compare`, and the opti
 them compared. It prints the rank of each in each study, and for every pair of studies Kendall's
 rank correlation: 1 for the same order, 0 for orders that have nothing to do with each other, -1
 for opposite ones. Its 95 % interval is a bootstrap over seeds: the same draws for all optimizers
-with the same seeds, as they are paired. It writes order.csv and order.png beside the
-first study.
+with the same seeds, as they are paired. Drawing seeds adds their noise a second time, so that the
+interval lies too low where many optimizers are nearly equal. It writes order.csv and order.png
+beside the first study.
 """
 
 import argparse

@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from study_rows import design, finals, row
+from study_rows import design, finals, row, workload
 
 import nnscratch as nn
-from nnscratch.study import figures
+from nnscratch.study import figures, fingerprint
 from nnscratch.study.analysis import analyse
 from nnscratch.study.grid import at_step
 from nnscratch.study.inference import best_of_draws, holm, interval, wilcoxon
@@ -265,8 +265,40 @@ def test_failed_trials_do_not_make_a_tuned_optimizer_look_worse() -> None:
 
 def test_without_a_complete_baseline_nothing_is_tested_and_that_is_a_doubt() -> None:
     rows = finals("sgd", GOOD[:11]) + finals("adam", GOOD)
-    (doubt,) = analyse(design(["sgd", "adam"]), rows).doubts
-    assert "nothing could be tested, since sgd does not have all 12 final trials" in doubt
+    doubts = analyse(design(["sgd", "adam"]), rows).doubts
+    assert doubts == (
+        "constant: sgd has 11 of 12 final trials",
+        "constant: nothing could be tested, since no optimizer has all 12 final trials in common "
+        "with sgd",
+    )
+
+
+def test_an_optimizer_with_fewer_final_trials_than_it_should_have_is_a_doubt() -> None:
+    rows = finals("sgd", GOOD) + finals("adam", GOOD) + finals("muon", GOOD[:3])
+    analysis = analyse(design(["sgd", "adam", "muon"]), rows[:-1])
+    assert analysis.doubts == ("constant: muon has 2 of 3 final trials",)
+
+
+def test_the_order_is_that_of_paired_differences() -> None:
+    """Three seeds that are easy for all do not put an optimizer on top."""
+    easy = sorted(GOOD, reverse=True)
+    rows = finals("sgd", easy) + finals("adam", [g + 0.0003 for g in easy])
+    rows += finals("muon", [g + 0.0001 for g in easy[:3]])
+    analysis = analyse(design(["sgd", "adam", "muon"]), rows)
+    assert standing(analysis, "muon").test.mean > standing(analysis, "adam").test.mean
+    assert [s.optimizer for s in analysis.standings] == ["adam", "muon", "sgd"]
+
+
+def test_hours_of_a_core_count_all_threads_of_a_trial() -> None:
+    two = fingerprint.as_json(workload(threads=2))
+    rows = finals("sgd", GOOD)  # of a second each
+    assert analyse(design(["sgd"], workload=two), rows).core_hours == pytest.approx(24 / 3600)
+
+
+def test_test_images_that_are_too_few_for_a_tie_are_a_doubt() -> None:
+    images = {"train": 1200, "val": 300, "test": 297}
+    (doubt,) = analyse(design(["sgd"], images=images), finals("sgd", GOOD)).doubts
+    assert "one of the 297 test images is 0.34 points" in doubt
 
 
 def test_a_best_rate_at_the_edge_is_a_doubt() -> None:

@@ -33,6 +33,13 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert found[BAD.key].outcome.message == 'no, "never" again'
 
 
+def test_a_trial_of_very_many_epochs_can_be_read_again(tmp_path: Path) -> None:
+    kept = Ledger(tmp_path / "trials.csv")
+    kept.append(row("sgd", "final", [1 / 3] * 30_000))
+    (found,) = ledger.read(tmp_path / "trials.csv")
+    assert len(found.outcome.val_accuracy) == 30_000
+
+
 def test_the_last_row_of_a_key_counts(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
     again = replace(ONE, outcome=replace(ONE.outcome, status="diverged"))

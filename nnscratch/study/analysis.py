@@ -49,6 +49,6 @@ def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
         tuple(ranked),
         tuple(doubted),
         tuple(machines),
-        sum(row.wall_seconds for row in own) / 3600,
+        sum(row.wall_seconds for row in own) * design.workload["threads"] / 3600,
         len(own),
     )

@@ -11,7 +11,7 @@ from .fingerprint import of_settings
 from .protocol import TIERS
 
 FILE = "study.json"
-FORMAT = 1
+FORMAT = 2  # one more whenever the fields or the protocol change
 
 
 @dataclass(frozen=True)

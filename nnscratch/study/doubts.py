@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .design import Design
 from .inference import LEVEL, interval
-from .standings import Standing, val_accuracy
+from .standings import TIE, Standing, val_accuracy
 
 # tuned, the second optimizer of a pair cannot be worse: the first is one of its settings
 INCLUSIONS = (("sgd", "momentum"), ("momentum", "adam"), ("sgd", "adam"))
@@ -23,6 +23,9 @@ def doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> list
     if not standings:
         return found
     for s in standings:
+        wanted = design.optimizers[s.optimizer].seeds
+        if len(s.final) < wanted:
+            found.append(f"{schedule}: {s.optimizer} has {len(s.final)} of {wanted} final trials")
         if s.edge:
             found.append(
                 f"{schedule}: the best learning rate of {s.optimizer}, {s.lr:g}, is the {s.edge} "
@@ -40,13 +43,19 @@ def doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> list
     smallest = 2.0 ** (1 - design.seeds)
     if not family and len(standings) > 1:
         found.append(
-            f"{schedule}: nothing could be tested, since {design.baseline} does not have all "
-            f"{design.seeds} final trials in common with another optimizer"
+            f"{schedule}: nothing could be tested, since no optimizer has all {design.seeds} final "
+            f"trials in common with {design.baseline}"
         )
     if smallest * len(family) >= LEVEL:
         found.append(
             f"{schedule}: with {design.seeds} seeds and {len(family)} comparisons no difference "
             f"can be significant (the smallest p is {smallest:.2g}); take more seeds"
+        )
+    image = 100 / design.images["test"]
+    if image > TIE:
+        found.append(
+            f"{schedule}: one of the {design.images['test']} test images is {image:.2g} points: "
+            f"differences of {TIE:g} cannot be told"
         )
     best = LEAK.get(str(design.workload["data"]).split()[0], 1.0)
     found += [

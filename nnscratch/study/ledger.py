@@ -16,6 +16,7 @@ from ..runs import writing
 from .trials import Outcome
 
 GO_ON = "make room; all trials before this one are kept, and the same command goes on"
+csv.field_size_limit(2**31 - 1)  # a cell has a number for each epoch
 LISTS: dict[str, Callable[[str], float]] = {
     "train_loss": float,
     "val_loss": float,

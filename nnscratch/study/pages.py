@@ -102,9 +102,12 @@ def protocol(analysis: Analysis) -> list[str]:
         "interval; Wilcoxon's signed-rank test, exact, corrected after Holm for all optimizers "
         f"with {design.seeds} seeds under one schedule. A mean difference within {TIE:g} points, "
         f"known to {TIE:g} points, is a tie; a corrected p below {LEVEL:g} and an interval on one "
-        "side of 0 make it better or worse; all else is open.",
+        "side of 0 make it better or worse; all else is open. Intervals and p are over seeds at "
+        "the chosen setting: how well it was chosen, with one seed, is not in them. Neighbours in "
+        "the ranking are not tested against each other.",
         "A trial that diverges counts with the accuracy of guessing. Times to a target are medians "
-        "over seeds, looked at after each epoch, never = infinite; good rates are those within "
+        "over seeds, looked at after each epoch, and inf unless more than half of the seeds reach "
+        "it; good rates are those within "
         f"{NEAR_BEST:g} points of the best. Seconds are training time on "
         f"{workload['threads']} thread{'s' if workload['threads'] > 1 else ''}, at the pace of the "
         "fastest epoch: in the others a trial waited for its neighbours.",

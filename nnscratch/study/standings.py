@@ -117,7 +117,11 @@ class Standing:
 
 
 def standings(design: Design, schedule: str, rows: Sequence[Row]) -> list[Standing]:
-    """Of all optimizers that have a final trial under the schedule, best first."""
+    """Of all optimizers that have a final trial under the schedule, best first.
+
+    Seeds differ in how hard they are, and not all optimizers need have the same: so the order is
+    that of the paired differences, where all have one.
+    """
     stages: dict[str, dict[str, list[Row]]] = {}
     for name, competitor in design.optimizers.items():
         own = [row for row in rows if row.optimizer == name]
@@ -143,7 +147,10 @@ def standings(design: Design, schedule: str, rows: Sequence[Row]) -> list[Standi
         _standing(design, schedule, name, of_stage, finals[name], differences[name])
         for name, of_stage in stages.items()
     ]
-    return sorted(found, key=lambda s: s.test.mean, reverse=True)
+    are_paired = not any(math.isnan(s.difference.mean) for s in found)
+    return sorted(
+        found, key=lambda s: s.difference.mean if are_paired else s.test.mean, reverse=True
+    )
 
 
 def _standing(

@@ -142,7 +142,7 @@ def p_value(p: float | None) -> str:
 
 
 def finite(value: float, form: str) -> str:
-    return f"{value:{form}}" if math.isfinite(value) else "never"
+    return f"{value:{form}}" if math.isfinite(value) else "inf"
 
 
 def flat(standing: Standing) -> dict[str, Any]:
