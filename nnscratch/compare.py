@@ -129,8 +129,9 @@ def open_folder(asked: Asked, design: Design) -> RunFolder:
         folder = RunFolder.create(path, "", 0)
         folder.write_json(designs.FILE, design.to_json())  # first of all: from now on it is ours
         return folder
-    if designs.read(path).identity != design.identity:
-        what = f"{path} holds another study"
+    held = designs.read(path)
+    if held.identity != design.identity:
+        what = f"{path} holds another study: {held.difference(design)}"
         raise UsageError(what, "choose another folder with --out, or ask for the same again")
     return RunFolder(path)
 
@@ -149,6 +150,7 @@ def work(
         return {trial: stage for course in courses for trial, stage in course.next_trials(row_of)}
 
     if not next_trials():
+        print("nothing to train: all trials are there")
         return 0
     pool = new_pool()
     try:
@@ -156,7 +158,8 @@ def work(
         cost = seconds_per_epoch(unfinished, pool, images)
         left = sum(c.epochs_left(row_of) * cost[c.optimizer.full_name] for c in unfinished)
         workers = f"{pool.size()} worker{'s' if pool.size() > 1 else ''}"
-        print(f"about {duration(left / max(1, pool.size()))} on {workers}", flush=True)
+        there = f"; {len(ledger.rows)} trials are there already" if ledger.rows else ""
+        print(f"about {duration(left / max(1, pool.size()))} on {workers}{there}", flush=True)
         hidden = not sys.stderr.isatty()
         with tqdm(total=left, disable=hidden, bar_format=BAR, leave=False) as bar:
             while todo := next_trials():

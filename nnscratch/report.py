@@ -9,6 +9,7 @@ from .runs import RunFolder
 from .study import design, ledger
 from .study.analysis import Analysis, analyse
 from .study.pages import write
+from .study.protocol import TIERS
 from .study.tables import points, signed
 
 PROG = "python -m nnscratch.report"
@@ -35,7 +36,8 @@ def write_report(folder: RunFolder) -> None:
 
 def conclusion(analysis: Analysis) -> str:
     """The ranking as lines for a terminal, and every doubt."""
-    lines = []
+    tier = TIERS[analysis.design.tier]
+    lines = [f"tier {tier.name}: {tier.meaning}"]
     for schedule in analysis.design.schedules:
         standings = analysis.of_schedule(schedule)
         width = max((len(s.optimizer) for s in standings), default=0)
@@ -51,6 +53,11 @@ def conclusion(analysis: Analysis) -> str:
                 + (f"  {s.diverged} diverged" if s.diverged else "")
             )
     lines += [f"DOUBT  {doubt}" for doubt in analysis.doubts]
+    if analysis.left_out:
+        lines.append(
+            f"{analysis.left_out} more trials are kept and not shown: of optimizers, seeds, "
+            "schedules or code that were not asked for this time"
+        )
     return "\n".join(lines)
 
 

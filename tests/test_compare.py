@@ -144,10 +144,12 @@ def test_a_complete_study_is_only_reported_again(complete: Path, capsys, monkeyp
     assert command(f"{SMALL} --jobs 2 --out {complete}") == 0
     assert (complete / "trials.csv").read_bytes() == before
     assert (complete / "report.html").exists()
-    assert "about" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("nothing to train: all trials are there\n")
+    assert "tier smoke: the tier lr made small" in out
 
 
-def test_more_seeds_optimizers_and_schedules_run_only_what_is_missing(complete: Path) -> None:
+def test_more_seeds_and_optimizers_run_only_what_is_missing(complete: Path, capsys) -> None:
     subprocess.run(["cp", "-r", complete, "more"], check=True)
     before = cells("more")
     flags = SMALL.replace("--opts sgd", "--opts adagrad,sgd")
@@ -160,6 +162,13 @@ def test_more_seeds_optimizers_and_schedules_run_only_what_is_missing(complete: 
     assert len({r["key"] for r in after}) == len(after)
     summary = json.loads(Path("more/summary.json").read_text())
     assert len(summary["standings"]) == 8
+    assert f"; {len(before)} trials are there already" in capsys.readouterr().out
+    assert list(Path("more/figures").glob("cosine-*.svg"))
+    assert command(f"{SMALL} --out more") == 0  # what was asked for first
+    assert not list(Path("more/figures").glob("cosine-*"))
+    out = capsys.readouterr().out
+    assert f"{len(new)} more trials are kept and not shown" in out
+    assert Path("more/summary.csv").read_bytes() == (complete / "summary.csv").read_bytes()
 
 
 def test_without_a_folder_the_same_command_finds_its_study_again(monkeypatch) -> None:
@@ -406,12 +415,20 @@ def test_wrong_arguments_cost_two_lines(capsys, flags: str, what: str, fix: str)
 
 def test_a_folder_with_another_study_is_refused_and_left_alone(complete: Path, capsys) -> None:
     before = {path: path.stat().st_mtime_ns for path in complete.rglob("*")}
-    for other in ("--hidden 21", "--epochs 3", "--batch-size 64", "--val-size 300"):
-        flags = f"{SMALL.replace('--hidden 20', '')} {other}"
-        if "--hidden" not in other:
-            flags += " --hidden 20"
+    for other, difference in (
+        ("--hidden 21", "sizes 784-20-10 and not 784-21-10"),
+        ("--epochs 3", "epochs 2 and not 3"),
+        ("--batch-size 64", "batch size 128 and not 64"),
+        ("--val-size 300", "data digits"),
+        ("--tier lr", "tier smoke and not lr"),
+        ("--activation relu", "activation sigmoid and not relu"),
+    ):
+        flag = other.split()[0]
+        flags = f"{re.sub(f'{flag} [a-z0-9]+', '', SMALL)} {other}"
         assert command(f"{flags} --out {complete}") == 2
-        assert "holds another study" in capsys.readouterr().err
+        (what, _) = capsys.readouterr().err.splitlines()
+        assert "holds another study" in what
+        assert difference in what
     assert {path: path.stat().st_mtime_ns for path in complete.rglob("*")} == before
 
 
@@ -484,7 +501,11 @@ def test_a_home_directory_in_out_is_understood_every_time(monkeypatch, tmp_path:
 
 def test_the_report_command_needs_a_study(capsys) -> None:
     assert run(report.main, ["."]) == 2
+    assert "error: . holds no study\n" in capsys.readouterr().err
+    Path("study.json").mkdir()
+    assert run(report.main, ["."]) == 2
     assert "study.json cannot be read" in capsys.readouterr().err
+    Path("study.json").rmdir()
     Path("study.json").write_text("{}")
     assert run(report.main, ["."]) == 2
     assert "describes no study" in capsys.readouterr().err

@@ -312,6 +312,22 @@ def test_too_few_seeds_for_so_many_comparisons_is_a_doubt() -> None:
     rows = [r for name in names for r in finals(name, GOOD[:5])]
     (doubt,) = analyse(design(names, seeds=5), rows).doubts
     assert "with 5 seeds and 2 comparisons no difference can be significant" in doubt
+    assert "take 6 seeds or more" not in doubt
+    assert "take 7 seeds or more" in doubt  # 2^(1 - 6) * 2 is above 0.05, 2^(1 - 7) * 2 is below
+
+
+def test_an_optimizer_that_learned_nothing_is_a_doubt_and_has_no_good_rates() -> None:
+    rows = [row("sgd", "search", [0.1, 0.1], lr=lr) for lr in (1e-4, 3.16e-4, 1e-3, 3.16e-3)]
+    rows += [row("sgd", "final", [0.1, 0.11], test=0.1, lr=1e-4, seed=seed) for seed in (1, 2)]
+    analysis = analyse(design(["sgd"], seeds=2), rows)
+    assert any("sgd learned nothing with any setting" in doubt for doubt in analysis.doubts)
+    assert (analysis.standings[0].good_rates, analysis.standings[0].rates) == (0, 4)
+
+
+def test_trials_that_were_not_asked_for_this_time_are_counted() -> None:
+    rows = finals("sgd", GOOD) + finals("adam", GOOD) + finals("sgd", GOOD, schedule="cosine")
+    assert analyse(design(["sgd", "adam"]), rows).left_out == 12
+    assert analyse(design(["sgd"], seeds=5), rows).left_out == 7 + 12 + 12
 
 
 def test_an_accuracy_too_good_for_mnist_is_a_doubt() -> None:

@@ -216,12 +216,29 @@ def test_axes_name_their_quantity_and_its_unit(drawn: dict[str, Any]) -> None:
     axes = drawn["constant-curves"].axes
     assert [below.get_xlabel() for below in axes[4:]] == [
         "epochs",
-        "updates (thousands)",
-        "gradients of an image (millions)",
+        "updates",
+        "gradients of an image",
         "training time (s)",
     ]
     assert axes[0].get_ylabel() == "validation error (%)"
     assert axes[4].get_ylabel() == "training loss of the epoch"
+
+
+def test_a_target_that_nobody_reaches_is_no_figure() -> None:
+    rows = finals("sgd", [0.5] * 12)
+    for one in rows:
+        one.outcome.val_accuracy[:] = [0.5] * 4
+    drawn = figures.figures(analyse(design(["sgd"], tier="defaults"), rows))
+    assert drawn.keys() == {"constant-accuracy", "constant-curves"}
+
+
+def test_an_interval_that_leaves_the_axes_ends_in_an_arrow() -> None:
+    """Of two seeds, the interval is thirteen times as wide as they are apart."""
+    rows = finals("sgd", [0.97, 0.98]) + finals("adam", [0.98] * 2)
+    drawn = figures.figures(analyse(design(["sgd", "adam"], seeds=2, tier="defaults"), rows))
+    (axes,) = drawn["constant-accuracy"].axes
+    arrows = [(line.get_marker(), line.get_ydata()[0]) for line in axes.get_lines()]
+    assert {(m, y) for m, y in arrows if m in ("<", ">")} == {("<", 1), (">", 1)}
 
 
 def test_the_curve_is_mean_and_range_over_seeds_that_came_to_their_end(analysis) -> None:
@@ -229,7 +246,7 @@ def test_the_curve_is_mean_and_range_over_seeds_that_came_to_their_end(analysis)
     c = figures.curve(s, "val_accuracy", "gradients")
     ends = [r.outcome.val_accuracy[-1] for r in s.final if r.is_done]
     assert len(ends) == 11
-    assert c.x == [0.001, 0.002, 0.003, 0.004]
+    assert c.x == [1000, 2000, 3000, 4000]
     assert (c.low[-1], c.high[-1]) == (min(ends), max(ends))
     assert c.mean[-1] == pytest.approx(sum(ends) / 11)
 

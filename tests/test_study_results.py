@@ -13,6 +13,7 @@ from nnscratch.command_line import run
 from nnscratch.study import design as designs
 from nnscratch.study import ledger, pages, tables
 from nnscratch.study.analysis import Analysis, analyse
+from nnscratch.study.estimate import duration
 from nnscratch.study.standings import Standing
 
 ROOT = Path(__file__).parent.parent
@@ -106,7 +107,7 @@ def test_the_readme_quotes_every_doubt(mnist_study: Analysis) -> None:
 def test_the_readme_says_what_a_study_cost_and_how_to_repeat_it(name: str) -> None:
     found = study(name)
     assert f"{found.trials:,} trials" in TEXT
-    assert f"{found.core_hours:.1f} hours of one core" in TEXT
+    assert f"{duration(3600 * found.core_hours)} of one core" in TEXT
     assert found.design.command in TEXT
 
 

@@ -19,6 +19,7 @@ class Analysis:
     machines: tuple[str, ...]
     core_hours: float
     trials: int
+    left_out: int  # trials of other optimizers, seeds, schedules or code than the design has
 
     def of_schedule(self, schedule: str) -> list[Standing]:
         return [standing for standing in self.standings if standing.schedule == schedule]
@@ -30,7 +31,9 @@ def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
     own = [
         row
         for row in rows
-        if codes.get(row.optimizer) == row.code and row.schedule in design.schedules
+        if codes.get(row.optimizer) == row.code
+        and row.schedule in design.schedules
+        and (row.stage != "final" or row.seed <= design.optimizers[row.optimizer].seeds)
     ]
     ranked: list[Standing] = []
     doubted: list[str] = []
@@ -51,4 +54,5 @@ def analyse(design: Design, rows: Sequence[Row]) -> Analysis:
         tuple(machines),
         sum(row.wall_seconds for row in own) * design.workload["threads"] / 3600,
         len(own),
+        len(rows) - len(own),
     )

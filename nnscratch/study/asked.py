@@ -57,7 +57,10 @@ def parse(argv: Sequence[str]) -> Asked:
     parser = Parser(prog=PROG, description="Compare optimizers on MNIST, each tuned alike.")
     count = Interval("[1, inf)")
     group = parser.add_argument_group("what is compared")
-    text = "optimizers, separated by commas: all, names, or FILE.py:CLASS"
+    text = (
+        "optimizers, separated by commas: names, FILE.py:CLASS, or all, which leaves out line "
+        "searches and what the network cannot feed"
+    )
     group.add_argument("--opts", required=True, metavar="NAMES", help=text)
     text = "; ".join(f"{tier.name}: {tier.meaning}" for tier in TIERS.values())
     group.add_argument("--tier", default="lr", metavar="NAME", help=f"{text} (default lr)")

@@ -57,6 +57,15 @@ class Design:
     def identity(self) -> str:
         return of_settings({"tier": self.tier, "epochs": self.epochs, "workload": self.workload})
 
+    def difference(self, other: "Design") -> str:
+        """What makes the other one another study, in words."""
+        mine, theirs = ({"tier": d.tier, "epochs": d.epochs, **d.workload} for d in (self, other))
+        return ", ".join(
+            f"{name.replace('_', ' ')} {_shown(value)} and not {_shown(theirs[name])}"
+            for name, value in mine.items()
+            if value != theirs[name]
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, "identity": self.identity, **asdict(self)}
 
@@ -74,9 +83,19 @@ class Design:
         return design
 
 
+def _shown(value: Any) -> str:
+    """A setting in words: a part by its name, sizes as 784-1000-10."""
+    if isinstance(value, dict):
+        return str(value["name"])
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def read(folder: Path) -> Design:
     """The design of the study in a folder; UsageError if there is none."""
     path = folder / FILE
+    if not path.exists():
+        what = f"{folder} holds no study"
+        raise UsageError(what, f"give the folder in which nnscratch.compare left its {FILE}")
     try:
         return Design.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

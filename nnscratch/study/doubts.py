@@ -1,11 +1,12 @@
 """What speaks against believing a ranking."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from .design import Design
 from .inference import LEVEL, interval
-from .standings import TIE, Standing, val_accuracy
+from .standings import LEARNED, TIE, Standing, val_accuracy
 
 # tuned, the second optimizer of a pair cannot be worse: the first is one of its settings
 INCLUSIONS = (("sgd", "momentum"), ("momentum", "adam"), ("sgd", "adam"))
@@ -31,6 +32,11 @@ def doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> list
                 f"{schedule}: the best learning rate of {s.optimizer}, {s.lr:g}, is the {s.edge} "
                 "that was tried; a better one may lie beyond"
             )
+        if s.val.mean <= LEARNED * s.chance:
+            found.append(
+                f"{schedule}: {s.optimizer} learned nothing with any setting that was tried "
+                f"({s.val.mean:.0%} of the validation images, and guessing gives {s.chance:.0%})"
+            )
         if s.failed:
             found.append(f"{schedule}: {s.failed} trials of {s.optimizer} failed")
     tuned = {s.optimizer: s for s in standings if s.search}
@@ -47,9 +53,11 @@ def doubts(design: Design, schedule: str, standings: Sequence[Standing]) -> list
             f"trials in common with {design.baseline}"
         )
     if smallest * len(family) >= LEVEL:
+        enough = math.floor(1 - math.log2(LEVEL / len(family))) + 1
         found.append(
-            f"{schedule}: with {design.seeds} seeds and {len(family)} comparisons no difference "
-            f"can be significant (the smallest p is {smallest:.2g}); take more seeds"
+            f"{schedule}: with {design.seeds} seed{'s' if design.seeds > 1 else ''} and "
+            f"{len(family)} comparison{'s' if len(family) > 1 else ''} no difference can be "
+            f"significant (the smallest p is {smallest:.2g}); take {enough} seeds or more"
         )
     image = 100 / design.images["test"]
     if image > TIE:

@@ -48,11 +48,8 @@ class Curve:
 # what progress is measured by: axis title, and the amount after an epoch of a trial, counted from 0
 AGAINST: dict[str, tuple[str, Callable[[Standing, Outcome, int], float]]] = {
     "epochs": ("epochs", lambda s, outcome, k: k + 1),
-    "updates": ("updates (thousands)", lambda s, outcome, k: (k + 1) * outcome.updates / 1e3),
-    "gradients": (
-        "gradients of an image (millions)",
-        lambda s, outcome, k: outcome.gradients[k] / 1e6,
-    ),
+    "updates": ("updates", lambda s, outcome, k: (k + 1) * outcome.updates),
+    "gradients": ("gradients of an image", lambda s, outcome, k: outcome.gradients[k]),
     "seconds": (
         "training time (s)",
         lambda s, outcome, k: (k + 1) * outcome.updates * s.seconds_per_update,
@@ -82,7 +79,8 @@ def figures(analysis: Analysis) -> dict[str, "Figure"]:
             continue
         found[f"{schedule}-accuracy"] = _final_accuracy(analysis, standings)
         found[f"{schedule}-curves"] = _curves(analysis, standings)
-        found[f"{schedule}-target"] = _time_to_target(analysis, standings)
+        if any(reach.reached for standing in standings for reach in standing.reaches):
+            found[f"{schedule}-target"] = _time_to_target(analysis, standings)
         if any(standing.rates for standing in standings):
             found[f"{schedule}-rates"] = _rates(analysis, standings)
         if any(standing.search for standing in standings):
@@ -173,7 +171,7 @@ def _named(standings: Sequence[Standing]) -> str:
 def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
     """A logarithmic axis for these numbers, with round ones at its ticks."""
     from matplotlib.axis import XAxis
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, NullLocator
 
     numbers = [number for number in numbers if number > 0] or [LEAST]
     low, high = min(numbers) / 1.15, max(numbers) * 1.15
@@ -186,7 +184,11 @@ def _logarithmic(axis: "Axis", numbers: Sequence[float]) -> None:
             break
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(EngFormatter(sep="") if high >= 1e4 else FuncFormatter(_number))
+
+
+def _number(value: float, _: int | None) -> str:
+    return f"{value:,g}"
 
 
 def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
@@ -195,6 +197,7 @@ def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
     axes = figure.subplots()
     look = looks(analysis)
     seen: list[float] = []
+    intervals: list[tuple[int, float, float, str]] = []
     for k, s in enumerate(standings):
         errors = _errors([test_accuracy(row, s.chance) for row in s.final])
         seen += errors
@@ -202,13 +205,21 @@ def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
         axes.plot(errors, [k] * len(errors), "|", color=of_this.color, ms=8, alpha=0.6)
         [mean] = _errors([s.test.mean])
         if len(errors) > 1:
-            low, high = interval(errors)
-            axes.plot([max(low, LEAST), high], [k, k], "-", color=of_this.color, lw=2)
+            intervals.append((k, *interval(errors), of_this.color))
         axes.plot(mean, k, of_this.marker, color=of_this.color, ms=7, mec="white", mew=0.6)
     axes.set_yticks(range(len(standings)), [s.optimizer for s in standings], fontsize=8)
     axes.set_ylim(len(standings) - 0.4, -0.6)
     _logarithmic(axes.xaxis, seen)
-    axes.set_xlabel("test error (%), logarithmic: one mark a seed, the mean and its 95 % interval")
+    left, right = axes.get_xlim()
+    for k, low, high, color in intervals:
+        axes.plot([max(low, left), min(high, right)], [k, k], "-", color=color, lw=2, zorder=1)
+        for goes_on, end, arrow in ((low < left, left, "<"), (high > right, right, ">")):
+            if goes_on:
+                axes.plot(end, k, arrow, color=color, ms=6, clip_on=False)
+    axes.set_xlabel(
+        "test error (%), logarithmic: one mark a seed, the mean and its 95 % interval "
+        "(arrow: goes on)"
+    )
     axes.set_title(f"{task(analysis)}, {_named(standings)}", fontsize=9)
     _plain(axes)
     return figure
@@ -216,7 +227,7 @@ def _final_accuracy(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
 
 def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     """Accuracy and loss against epochs, updates, gradients and seconds."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     shown = drawn(analysis, standings)
     look = looks(analysis)
@@ -235,6 +246,7 @@ def _curves(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
                 seen[quantity] += c.low + c.high
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=against == "epochs"))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             _plain(axes)
         grid[1][column].set_xlabel(label)
     for row, numbers in enumerate(seen.values()):
@@ -258,13 +270,9 @@ def _time_to_target(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
     look = looks(analysis)
     figure = _figure(10, 1.8 + 0.24 * len(standings))
     grid = figure.subplots(1, 2, sharey=True)
-    kinds = (
-        ("gradients", 1e6, "gradients of an image (millions)"),
-        ("seconds", 1.0, "training time (s)"),
-    )
-    for axes, (quantity, unit, label) in zip(grid, kinds, strict=True):
+    for axes, quantity in zip(grid, ("gradients", "seconds"), strict=True):
         finite = [
-            getattr(reach, quantity) / unit
+            getattr(reach, quantity)
             for s in standings
             for reach in s.reaches
             if math.isfinite(getattr(reach, quantity))
@@ -273,7 +281,7 @@ def _time_to_target(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
         for k, s in enumerate(standings):
             of_this = look[s.optimizer]
             for reach, filled in zip(s.reaches, (False, True), strict=True):
-                amount = getattr(reach, quantity) / unit
+                amount = getattr(reach, quantity)
                 is_reached = math.isfinite(amount)
                 axes.plot(
                     amount if is_reached else never * (1.15 if filled else 1),
@@ -284,7 +292,7 @@ def _time_to_target(analysis: Analysis, standings: Sequence[Standing]) -> "Figur
                     ms=6 if is_reached else 4,
                 )
         _logarithmic(axes.xaxis, [*finite, never, 1.15 * never])
-        axes.set_xlabel(label)
+        axes.set_xlabel(AGAINST[quantity][0])
         _plain(axes)
     grid[0].set_yticks(range(len(standings)), [s.optimizer for s in standings], fontsize=8)
     grid[0].set_ylim(len(standings) - 0.4, -0.6)
@@ -337,8 +345,9 @@ def _rates(analysis: Analysis, standings: Sequence[Standing]) -> "Figure":
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 6 / len(tuned)), pad=0.02)
     bar.set_label("points below the best rate", fontsize=8)
     axes.set_title(
-        f"Validation accuracy after {epochs(analysis.design.tuning_epochs)}, one seed; framed: "
-        f"chosen\n(in brackets: rates within {NEAR_BEST} points of the best). "
+        f"Points of validation accuracy below the best rate after "
+        f"{epochs(analysis.design.tuning_epochs)}, one seed\n(in brackets: rates within "
+        f"{NEAR_BEST} points of it); framed: chosen after {epochs(analysis.design.epochs)}. "
         f"{_schedule(tuned)}",
         fontsize=9,
     )

@@ -14,6 +14,7 @@ from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
 from .analysis import Analysis
+from .estimate import duration
 from .grid import MOST
 from .inference import LEVEL
 from .protocol import TIERS
@@ -48,6 +49,9 @@ def write(folder: RunFolder, analysis: Analysis) -> None:
         svgs[name] = drawing.as_bytes(figure, "svg")
         pictures.write(f"{name}.svg", svgs[name])
         pictures.write(f"{name}.png", drawing.as_bytes(figure, "png"))
+    for path in pictures.path.iterdir():  # of what was asked for before
+        if path.stem not in drawn and path.stem.endswith(tuple(f"-{kind}" for kind in CAPTIONS)):
+            path.unlink()
     folder.write("report.md", _as_markdown(analysis, list(drawn)).encode())
     folder.write("report.tex", _as_latex(analysis).encode())
     folder.write("report.html", _as_html(analysis, svgs).encode())
@@ -118,9 +122,9 @@ def protocol(analysis: Analysis) -> list[str]:
 def repeat(analysis: Analysis) -> list[str]:
     """How to do it again, and what it cost."""
     return [
-        f"{analysis.trials:,} trials, {analysis.core_hours:.1f} hours of one core, on "
+        f"{analysis.trials:,} trials, {duration(3600 * analysis.core_hours)} of one core, on "
         f"{'; '.join(analysis.machines)}.",
-        f"Data: {analysis.design.workload['data']}. Code of each trial: column `code` of "
+        f"Data: {analysis.design.workload['data']}. Code of each trial: the column code of "
         "trials.csv.",
     ]
 

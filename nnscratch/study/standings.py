@@ -19,6 +19,7 @@ from .trials import Outcome
 TARGETS = (0.97, 0.98)  # validation accuracies that are waited for
 TIE = 0.1  # points within which two optimizers are called equal
 NEAR_BEST = 0.2  # points from the best within which a learning rate is called good
+LEARNED = 2  # times the accuracy of guessing, below which nothing was learned to speak of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Standing:
     edge                 "smallest" or "largest" where the best learning rate is the last one tried
     search, full, final  its trials by stage, those that diverged among them; final without failed
     diverged, failed     how many final trials did; how many trials of any stage failed
-    good_rates, rates    learning rates of the search within 0.2 points of the best, and all
+    good_rates, rates    learning rates of the search within 0.2 points of the best, and all; none
+                         is good if the best has learned nothing
     state_per_weight     bytes
     seconds_per_update   its pace: in the fastest epoch of all trials with the chosen setting, since
                          in the others it waited for what else the machine was doing
@@ -184,7 +186,10 @@ def _standing(
         difference=difference,
         reaches=tuple(_reach(final, target, pace) for target in TARGETS),
         good_rates=sum(
-            row.is_done and 100 * (best - val_accuracy(row, chance)) <= NEAR_BEST for row in grid
+            row.is_done
+            and best > LEARNED * chance
+            and 100 * (best - val_accuracy(row, chance)) <= NEAR_BEST
+            for row in grid
         ),
         rates=len(grid),
         state_per_weight=final[0].outcome.state_per_weight,
