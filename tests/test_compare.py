@@ -97,7 +97,7 @@ def test_a_study_leaves_its_trials_and_its_report(complete: Path, capsys) -> Non
     stages = Counter((row["optimizer"], row["stage"]) for row in rows)
     for name in ("sgd", "momentum", "adam"):
         assert stages[name, "search"] >= 4
-        assert stages[name, "full"] == 1
+        assert stages[name, "full"] >= 2  # the best and its neighbours
         assert stages[name, "final"] == 3
     assert {row["seed"] for row in rows if row["stage"] != "final"} == {"0"}
     assert {row["stage"] for row in rows if row["test_accuracy"]} == {"final"}
