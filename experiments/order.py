@@ -23,6 +23,7 @@ from scipy.stats import kendalltau, rankdata
 
 from nnscratch.study import design, ledger
 from nnscratch.study.analysis import analyse
+from nnscratch.study.figures import COLORS, MARKERS
 from nnscratch.study.standings import test_accuracy
 
 RESAMPLES = 2000
@@ -84,13 +85,15 @@ def figure(ranked: Mapping[str, Mapping[str, float]], path: Path) -> None:
     FigureCanvasAgg(drawing)
     drawing.set_layout_engine("constrained")
     axes = drawing.subplots()
-    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
     for k, name in enumerate(names):
         places = [ranked[study][name] for study in studies]
-        axes.plot(range(len(studies)), places, "o-", color=colors[k % len(colors)], lw=1.3, ms=4)
-        for x, place, side in ((0, places[0], "right"), (len(studies) - 1, places[-1], "left")):
+        look = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
+        axes.plot(range(len(studies)), places, "-", lw=1.3, ms=5, **look)
+    for x, side, study in ((0, "right", studies[0]), (len(studies) - 1, "left", studies[-1])):
+        for place in set(ranked[study].values()):
+            equal = ", ".join(name for name in names if ranked[study][name] == place)
             axes.annotate(
-                f"{name} {place:g}" if side == "right" else f"{place:g} {name}",
+                f"{equal} {place:g}" if side == "right" else f"{place:g} {equal}",
                 (x, place),
                 xytext=(-8 if side == "right" else 8, 0),
                 textcoords="offset points",
@@ -103,7 +106,7 @@ def figure(ranked: Mapping[str, Mapping[str, float]], path: Path) -> None:
     axes.set_ylim(len(names) + 0.7, 0.3)
     axes.set_yticks([])
     axes.spines[["left", "right", "top", "bottom"]].set_visible(False)
-    axes.set_title("rank by mean test accuracy", fontsize=9)
+    axes.set_title("rank by mean test accuracy over seeds; equal ones share theirs", fontsize=9)
     drawing.savefig(path)
 
 

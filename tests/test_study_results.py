@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import re
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,39 @@ def test_the_readme_has_the_table_of_the_study(mnist_study: Analysis) -> None:
     assert table.strip() == condensed(mnist_study)
 
 
-def test_the_readme_quotes_every_doubt(mnist_study: Analysis) -> None:
-    for doubt in mnist_study.doubts:
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_readme_quotes_every_doubt(name: str) -> None:
+    for doubt in study(name).doubts:
         assert doubt in TEXT
+
+
+def test_the_readme_quotes_the_differences_from_nesterov(mnist_study: Analysis) -> None:
+    for name in ("adam", "momentum", "sgd", "amsgrad", "kfac", "schedule_free_adamw"):
+        assert in_words(standing(mnist_study, name)) in TEXT
+    for name in ("adam", "nesterov", "amsgrad"):
+        test = standing(mnist_study, name).test
+        assert f"{100 * test.mean:.2f} %" in TEXT
+        assert f"{100 * test.sd:.2f})" in TEXT
+    best = mnist_study.standings[0]
+    assert best.optimizer == "amsgrad"
+    assert 0.982 <= best.test.mean <= 0.987  # below it is badly tuned, above it leaks
+
+
+def test_the_readme_says_why_nesterov_is_behind(mnist_study: Analysis) -> None:
+    for name in ("adam", "nesterov"):
+        losses = [row.outcome.train_loss[-1] for row in standing(mnist_study, name).final]
+        assert f"{statistics.fmean(losses):.3f}" in TEXT
+    adam, nesterov = (standing(mnist_study, name).reaches[0] for name in ("adam", "nesterov"))
+    assert adam.epochs == 5
+    assert nesterov.reached < nesterov.of / 2
+
+
+def test_the_readme_quotes_how_close_they_are_with_relu() -> None:
+    means = {s.optimizer: 100 * s.test.mean for s in study("relu").standings}
+    low, high = min(means.values()), max(means.values())
+    assert f"within {high - low:.2f} points, between {low:.2f} and {high:.2f} %" in TEXT
+    assert min(means, key=means.__getitem__) == "adam"
+    assert study("digits").standings[0].optimizer == "momentum"
 
 
 @pytest.mark.parametrize("name", STUDIES)
