@@ -47,12 +47,14 @@ def command(flags: str) -> int:
 
 
 def started(flags: str) -> subprocess.Popen:
+    """The command as a terminal starts it: a suite in the background of a shell ignores Ctrl-C."""
     return subprocess.Popen(
         [sys.executable, "-m", "nnscratch.compare", *shlex.split(flags)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
