@@ -1,14 +1,14 @@
 """The protocol: which trials follow from which."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from study_rows import workload
 
 import nnscratch as nn
 from nnscratch.hyper import Search, hypers
-from nnscratch.study.grid import at_step, step_of
+from nnscratch.study.grid import at_step, full_steps, step_of
 from nnscratch.study.ledger import Row
 from nnscratch.study.protocol import (
     TIERS,
@@ -111,6 +111,17 @@ def test_a_gap_between_the_best_rates_is_closed_at_full_length() -> None:
         lambda lr, epochs: lucky.get(lr, 0.9) if epochs == 3 else bump(3.16e-3)(lr, epochs),
     )
     assert set(rates(waves[-1])) == {3.16e-3}
+
+
+def test_the_limit_of_rates_leaves_those_that_were_searched() -> None:
+    """Fourteen are searched, and the last is the best: none beyond it, but the one before it."""
+    outcome = Outcome(val_accuracy=[0.9], val_loss=[1.0])
+
+    def row_at(step: int) -> Row:
+        losses = replace(outcome, val_loss=[-step])
+        return Row("", "full", "", {}, 10.0**step, "", 0, 0, "", "", 0.0, losses)
+
+    assert full_steps(range(-4, 10), [9, 7], lambda _: True, row_at) == [9, 7, 8]
 
 
 def test_a_trial_that_failed_once_does_not_hide_the_choice_from_the_report() -> None:

@@ -126,6 +126,18 @@ def test_the_readme_says_why_nesterov_is_behind(mnist_study: Analysis) -> None:
     assert nesterov.reached < nesterov.of / 2
 
 
+def test_the_readme_says_how_slow_and_how_far_apart(mnist_study: Analysis) -> None:
+    adam, nesterov, kfac, shampoo = (
+        standing(mnist_study, name) for name in ("adam", "nesterov", "kfac", "shampoo")
+    )
+    slow = [round(s.seconds_per_update / adam.seconds_per_update) for s in (kfac, shampoo)]
+    assert f"updates take {slow[0]} and {slow[1]} times as long as Adam's" in TEXT
+    pairs = zip(adam.final, nesterov.final, strict=True)
+    points = [100 * (a.outcome.test_accuracy - b.outcome.test_accuracy) for a, b in pairs]
+    assert round(statistics.fmean(points) / statistics.stdev(points)) == 6
+    assert "six times its own spread over seeds" in TEXT
+
+
 def test_the_readme_quotes_how_close_they_are_with_relu() -> None:
     means = {s.optimizer: 100 * s.test.mean for s in study("relu").standings}
     low, high = min(means.values()), max(means.values())

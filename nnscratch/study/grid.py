@@ -53,8 +53,12 @@ def full_steps(
         if len(rows) < len(steps):
             break
         best = steps[best_of(rows)]
-        beside = [s for s in (best - 1, best + 1) if s not in steps and is_allowed(s)]
-        if not beside or len({*searched, *steps, *beside}) > MOST:
+        beside = [
+            step
+            for step in (best - 1, best + 1)
+            if step not in steps and is_allowed(step) and len({*searched, *steps, step}) <= MOST
+        ]
+        if not beside:
             break
         steps += beside
     return steps

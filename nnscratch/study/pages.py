@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..runs import RunFolder
+from ..runs import RunFolder, writing
 from . import figures as drawing
 from . import interactive
 from .analysis import Analysis
@@ -32,7 +32,7 @@ CAPTIONS = {
 
 
 def write(folder: RunFolder, analysis: Analysis) -> None:
-    """Write or replace all files of the report; the trials stay as they are.
+    """Write or replace all files of the report; the trials stay, and figures of an earlier one go.
 
     summary.csv, summary.json   a row for each optimizer and schedule
     figures/                    each figure as SVG and PNG
@@ -51,7 +51,8 @@ def write(folder: RunFolder, analysis: Analysis) -> None:
         pictures.write(f"{name}.png", drawing.as_bytes(figure, "png"))
     for path in pictures.path.iterdir():  # of what was asked for before
         if path.stem not in drawn and path.stem.endswith(tuple(f"-{kind}" for kind in CAPTIONS)):
-            path.unlink()
+            with writing(path):
+                path.unlink()
     folder.write("report.md", _as_markdown(analysis, list(drawn)).encode())
     folder.write("report.tex", _as_latex(analysis).encode())
     folder.write("report.html", _as_html(analysis, svgs).encode())
