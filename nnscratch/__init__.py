@@ -14,15 +14,25 @@ _choose_kernels()  # before anything imports NumPy
 
 # ruff: noqa: E402
 from .activations import ACTIVATIONS, Activation
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .datasets import Dataset, DatasetWarning, Split, load_dataset
 from .elementwise import engine
-from .errors import ContractError, DataError, DivergedError, NnscratchError, UsageError, WriteError
+from .errors import (
+    CheckpointError,
+    ContractError,
+    DataError,
+    DivergedError,
+    NnscratchError,
+    NnscratchWarning,
+    UsageError,
+    WriteError,
+)
 from .examination import check_optimizer
 from .hyper import hyper
 from .initializers import INITIALIZERS, Initializer
 from .keras_names import FROM_KERAS
 from .loaders import LOADERS, Loader, batch, mini_batch, stochastic
-from .loop import Record, fit
+from .loop import Progress, Record, fit
 from .losses import LOSSES, Loss
 from .model import MLP, Evaluation, Parameter
 from .numerical import numerical_gradient
@@ -48,6 +58,8 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Activation",
+    "Checkpoint",
+    "CheckpointError",
     "ClipNorm",
     "ContractError",
     "DataError",
@@ -61,8 +73,10 @@ __all__ = [
     "Loader",
     "Loss",
     "NnscratchError",
+    "NnscratchWarning",
     "Optimizer",
     "Parameter",
+    "Progress",
     "Record",
     "Schedule",
     "Split",
@@ -76,8 +90,10 @@ __all__ = [
     "engine",
     "fit",
     "hyper",
+    "load_checkpoint",
     "load_dataset",
     "mini_batch",
     "numerical_gradient",
+    "save_checkpoint",
     "stochastic",
 ]

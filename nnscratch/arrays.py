@@ -1,6 +1,7 @@
 """The array types that signatures name, and memory: on a cache line, and used again and again."""
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -25,6 +26,17 @@ def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     raw = np.zeros(n_bytes + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def memory() -> float:
+    """Bytes of memory that this machine has; infinite where it does not say.
+
+    An allocation beyond that succeeds on Linux, and ends the process when it is written to.
+    """
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # Windows
+        return math.inf
 
 
 class RowBuffer:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .cache import user_cache
-from .errors import UsageError
+from .errors import NnscratchWarning, UsageError
 
 CORETYPE = "OPENBLAS_CORETYPE"  # empty: OpenBLAS picks
 THREADS = "OPENBLAS_NUM_THREADS"
@@ -85,7 +85,11 @@ def set_threads(count: int) -> None:
     from threadpoolctl import threadpool_limits
 
     if count > processors():
-        warnings.warn(f"{count} threads for {processors()} processors only wait", stacklevel=2)
+        warnings.warn(
+            f"{count} threads for {processors()} processors only wait",
+            NnscratchWarning,
+            stacklevel=2,
+        )
     os.environ[THREADS] = str(count)
     threadpool_limits(count, user_api="blas")
 
@@ -134,7 +138,7 @@ def find_best() -> dict[str, Any]:
     try:
         _remember(found)
     except OSError as error:
-        warnings.warn(f"this cannot be remembered: {error}", stacklevel=2)
+        warnings.warn(f"this cannot be remembered: {error}", NnscratchWarning, stacklevel=2)
     return found
 
 

@@ -1,6 +1,7 @@
 """What all commands share: how flags are read, and how errors reach the user."""
 
 import argparse
+import errno
 import io
 import math
 import os
@@ -9,10 +10,13 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import NnscratchError, UsageError
+from .errors import NnscratchError, NnscratchWarning, UsageError
 from .hyper import Interval, requirement
+from .signals import Interrupted
 
 WHOLE = re.compile(r"[+-]?[0-9]+")
 REAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -22,11 +26,12 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
     """Run a command and return its exit code, which is the number that the command returns, if any.
 
     A NnscratchError becomes two lines on stderr: what is wrong, and what to do. Exit codes: 0
-    done, 2 usage, 3 data, 5 diverged, 6 could not write, 7 trials of a comparison failed, 130
-    Ctrl-C, 141 the reader of stdout is gone. Any other exception is a bug and keeps its traceback
-    (1).
+    done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 could not write, 7 trials of a comparison
+    failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 the reader of stdout is gone. Any other
+    exception is a bug and keeps its traceback (1).
     """
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.filterwarnings("always", category=NnscratchWarning)  # also under python -W error
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no u-umlaut is no error
             stream.reconfigure(errors="backslashreplace")
@@ -34,16 +39,35 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
         code = command(sys.argv[1:] if argv is None else argv)
         print(end="", flush=True)
     except NnscratchError as error:
-        print(f"nnscratch: error: {error.what}\nfix: {error.fix}", file=sys.stderr)
-        return error.exit_code
+        return _tell(f"nnscratch: error: {error.what}", f"fix: {error.fix}", error.exit_code)
+    except MemoryError as error:
+        fix = "fix: choose fewer units or another optimizer, or end other programs"
+        return _tell(f"nnscratch: error: out of memory ({error})", fix, 1)
+    except Interrupted as stop:
+        return _tell(f"nnscratch: {stop.what}", stop.fix, stop.exit_code)
     except KeyboardInterrupt:
         print("nnscratch: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # what is still in the buffer has no reader: let Python's last flush go nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, errno.ENOSPC):
+            raise
+        # stdout has no reader, no terminal or no room: let Python's last flush go nowhere
+        _discard_stdout()
+        if error.errno == errno.ENOSPC:
+            return _tell("nnscratch: error: no room for the output", "fix: make room", 6)
+        return 141 if error.errno == errno.EPIPE else 129
     return code or 0
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(what: str, fix: str, code: int) -> int:
+    """Say both on stderr, if there still is one; the code."""
+    with suppress(OSError):
+        print(f"{what}\n{fix}", file=sys.stderr, flush=True)
+    return code
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
@@ -62,6 +86,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument "), f"see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        for token in args or ():
+            if token.startswith("--") and token.endswith("=--"):  # argparse would make [] of it
+                self.error(f"argument {token.removesuffix('=--')}: expected one argument")
+        return super().parse_known_args(args, namespace)
 
     def flags(self) -> list[str]:
         """All flags that this parser knows."""
@@ -99,6 +129,18 @@ def add_number(
         help=f"{meaning.replace('%', '%%')}, in {interval}"
         + ("" if default is None else " (default %(default)s)"),
     )
+
+
+def folder(text: str) -> Path:
+    """A path, ~ for the home folder in it; as argparse wants it."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be the path of a folder, got nothing")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r} names the home of nobody") from None
 
 
 def flag(name: str) -> str:

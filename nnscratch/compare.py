@@ -11,18 +11,19 @@ from tqdm import tqdm
 from . import blas
 from .command_line import run
 from .datasets import Dataset, load_dataset
+from .datasets.split import data_hash
 from .errors import TrialsFailedError, UsageError
-from .hyper import known_name
+from .hyper import Interval, checked, known_name
 from .optim import Optimizer
 from .report import write_report
-from .runs import RunFolder
+from .runs import RunFolder, alone
 from .study import design as designs
 from .study import fingerprint
 from .study.asked import BASELINE, PROG, Asked, parse
 from .study.cluster import DaskPool
 from .study.design import Competitor, Design
 from .study.estimate import duration, seconds_per_epoch
-from .study.ledger import Ledger, Row, alone
+from .study.ledger import Ledger, Row
 from .study.protocol import Course, flat_values
 from .study.trials import Trial, Workload
 from .study.workers import Data, LocalPool, Pool, Result, results
@@ -59,13 +60,17 @@ def main(argv: Sequence[str]) -> None:
 
 
 def make_workload(asked: Asked, data: Dataset, splits: Data) -> Workload:
+    n = len(data.train)
+    fix = f"choose at most {n}"
+    batch_size = asked.batch_size or min(128, n)
+    checked("batch_size", batch_size, int, Interval(f"[1, {n}]"), fix)
     return Workload(
-        data=f"{data.name} {fingerprint.of_data(splits)}",
+        data=f"{data.name} {data_hash(splits)}",
         sizes=(data.train.x.shape[1], *asked.hidden, data.classes),
         activation=asked.activation,
         init=asked.init,
         loss=asked.loss,
-        batch_size=min(asked.batch_size, len(data.train)),
+        batch_size=batch_size,
         threads=asked.threads,
     )
 
@@ -124,7 +129,6 @@ def make_design(
 def open_folder(asked: Asked, design: Design) -> RunFolder:
     """The folder of this study, new or with trials that fit; UsageError for any other."""
     path = asked.out or Path("studies") / f"{design.tier}-{design.identity[:8]}"
-    path = path.expanduser()
     if not (path / designs.FILE).exists():
         folder = RunFolder.create(path, "", 0)
         folder.write_json(designs.FILE, design.to_json())  # first of all: from now on it is ours

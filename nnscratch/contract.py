@@ -17,6 +17,7 @@ import numpy as np
 from .arrays import Array
 from .errors import NnscratchError
 from .optim import NEEDS, OPTIMIZERS, WRAPPERS, Optimizer, State
+from .optim.base import leaves
 from .trial import SHAPES, Run, begin
 
 LIMITS: dict[str, Callable[[Any], float]] = {
@@ -234,7 +235,12 @@ def arrays_in_the_state_are_never_replaced(make: Callable[[], Optimizer]) -> Ite
             f"state got {', '.join(late)} after the first update; expected all arrays by then; "
             "usual cause: an array that is made when it is first wanted"
         )
-    for key, value in _leaves(state):
+    if odd := [key for key in state if not isinstance(key, str)]:
+        yield (
+            f"state[{odd[0]!r}] has no name; expected strings as keys, which a file can hold; "
+            "usual cause: the number of a layer as key"
+        )
+    for key, value in leaves(state):
         if not isinstance(value, np.ndarray | numbers.Number | np.bool_ | str):
             yield (
                 f"state[{key!r}] is {type(value).__name__}; expected an array, a number or a "
@@ -497,17 +503,8 @@ def claimed_name(cls: type[Optimizer]) -> str:
     return name
 
 
-def _leaves(state: State, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every entry of a state that is no dict, with its path."""
-    for key, value in state.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _arrays(state: State) -> Iterator[tuple[str, Array]]:
-    return ((key, value) for key, value in _leaves(state) if isinstance(value, np.ndarray))
+    return ((key, value) for key, value in leaves(state) if isinstance(value, np.ndarray))
 
 
 def _saved_and_loaded(state: State) -> State:

@@ -19,7 +19,7 @@ import numpy as np
 
 from .arrays import Array
 from .compiled import Loop, compile_loop
-from .errors import UsageError
+from .errors import NnscratchWarning, UsageError
 from .formula import NoFormula, Rule, formula, number_names
 
 BLOCK = 32_768  # elements: a handful of float32 blocks fit into one or two megabytes of cache
@@ -45,7 +45,7 @@ def _numba_works() -> bool:
     try:
         importlib.import_module("numba")
     except ImportError as error:  # such as a NumPy that is too new for it
-        warnings.warn(f"numba is left out: {error}", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"numba is left out: {error}", NnscratchWarning, stacklevel=4)
         return False
     return True
 
@@ -92,7 +92,7 @@ def _loop(rule: Rule, dtype: np.dtype[Any], engine: str) -> Loop | None:
     except NoFormula as reason:
         if engine == "numba":
             message = f"{rule.__qualname__} runs without numba: {reason}"
-            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            warnings.warn(message, NnscratchWarning, stacklevel=5)
     return None
 
 

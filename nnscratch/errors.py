@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 
+class NnscratchWarning(UserWarning):
+    """Something that the user should know, and that goes on all the same."""
+
+
 class NnscratchError(Exception):
     """An error with its cure.
 
@@ -32,6 +36,12 @@ class DataError(NnscratchError):
     """A data file that is missing, damaged, or not what its name says."""
 
     exit_code = 3
+
+
+class CheckpointError(NnscratchError):
+    """A checkpoint that is damaged, no checkpoint, or one of another run."""
+
+    exit_code = 4
 
 
 class DivergedError(NnscratchError, ArithmeticError):

@@ -12,7 +12,7 @@ import numbers
 import re
 import typing
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -179,6 +179,16 @@ def hypers(part: type[Part]) -> dict[str, Hyper]:
 def values(part: Part) -> dict[str, float]:
     """The hyper-parameters of one record, name -> value."""
     return {name: getattr(part, name) for name in hypers(type(part))}
+
+
+def described(part: Part) -> dict[str, Any]:
+    """A part as JSON can hold it: its name, its hyper-parameters, and the parts inside of it."""
+    fields: Sequence[Any] = ()
+    if dataclasses.is_dataclass(part):
+        fields = dataclasses.fields(part)
+    found = {field.name: getattr(part, field.name) for field in fields}
+    parts = {name: described(value) for name, value in found.items() if isinstance(value, Part)}
+    return {"name": part.name, **values(part), **parts}
 
 
 def known_name(registry: Mapping[str, Any], kind: str, name: str) -> str:

@@ -38,16 +38,26 @@ class Loader:
     def __repr__(self) -> str:
         return f"<Loader of {len(self)} batches of {self.batch_size} from {self.split}>"
 
+    @property
+    def origin(self) -> str:
+        """What decides which images come in which batch, in words."""
+        return f"batches of {self.batch_size} from {len(self.split)} images, seed {self.seed}"
+
     def __len__(self) -> int:
         """Batches, that is updates, in an epoch."""
         return -(-len(self.split) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Pixels, Labels]]:
-        order = self.order(self.epochs_begun)
-        self.epochs_begun += 1
+        yield from self.batches(self.epochs_begun)
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Pixels, Labels]]:
+        """The batches of an epoch, both counted from 0, from `first` on; the next pass is the next
+        epoch."""
+        order = self.order(epoch)
+        self.epochs_begun = epoch + 1
         split = self.split
         labels = split.labels[order]
-        for start in range(0, len(order), self.batch_size):
+        for start in range(first * self.batch_size, len(order), self.batch_size):
             batch = slice(start, start + self.batch_size)
             x = Pixels(split.images, split.unit, split.dtype, order[batch], self._buffer)
             yield x, labels[batch]

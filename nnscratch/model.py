@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike
 
 from . import seeds
 from .activations import ACTIVATIONS, Activation
-from .arrays import Array, Labels, RowBuffer, aligned_zeros
+from .arrays import Array, Labels, RowBuffer, aligned_zeros, memory
 from .datasets.split import Pixels
 from .errors import UsageError
-from .hyper import Interval, as_part, checked
+from .hyper import Interval, as_part, checked, described
 from .initializers import INITIALIZERS, Initializer
 from .layers import Activate, Dense, Layer
 from .losses import LOSSES, Loss
@@ -88,13 +88,15 @@ class MLP:
             if bias:
                 shapes[f"b{k}"] = (fan_out,)
         length = sum(math.prod(shape) for shape in shapes.values())
-        try:
-            self._w = aligned_zeros((length,), dtype)
-            self._dw = aligned_zeros((length,), dtype)
-        except MemoryError:
-            gigabytes = 2 * length * self.dtype.itemsize / 1e9
-            what = f"{length:,} weights and their gradient need {gigabytes:,.0f} GB of memory"
-            raise UsageError(what, "choose fewer units") from None
+        needed = 2 * length * self.dtype.itemsize
+        if needed > memory():
+            raise UsageError(
+                f"{length:,} weights and their gradient need {needed // 10**9:,} GB of memory, "
+                f"and this machine has {memory() / 1e9:,.0f}",
+                "choose fewer units",
+            )
+        self._w = aligned_zeros((length,), dtype)
+        self._dw = aligned_zeros((length,), dtype)
         self._gradient_sum = aligned_zeros((0,), dtype)
         w_views, dw_views = _views(self.w, shapes), _views(self.dw, shapes)
         self.parameters = [Parameter(name, w_views[name], dw_views[name]) for name in shapes]
@@ -138,6 +140,17 @@ class MLP:
             f"{self.loss.name}, {len(self.w):,} weights, {self.dtype}>"
         )
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the network is, but for its weights, as JSON can hold it."""
+        return {
+            "sizes": list(self.sizes),
+            "activation": described(self.activation),
+            "loss": described(self.loss),
+            "bias": self.bias,
+            "dtype": self.dtype.name,
+        }
+
     def __getstate__(self) -> dict[str, Any]:
         names = ("sizes", "activation", "init", "loss", "seed", "bias", "dtype", "w", "dw")
         return {name: getattr(self, name) for name in names}
@@ -165,6 +178,7 @@ class MLP:
 
         A batch of any size passes in chunks, whose gradients are added up.
         """
+        x = self._rows(x)
         labels = self._checked(x, labels)
         n = len(labels)
         loss_sum = 0.0
@@ -190,6 +204,7 @@ class MLP:
         layer's sums z, for labels drawn from the network's own answers: what K-FAC needs. It
         overwrites `dw`.
         """
+        x = self._rows(x)
         sums: list[tuple[Array, Array]] = []
         for _, x_chunk in self._chunks(x):
             z = self.forward(x_chunk)
@@ -204,6 +219,7 @@ class MLP:
 
     def evaluate(self, x: Array | Pixels, labels: Labels) -> Evaluation:
         """Mean loss and accuracy; changes neither `w` nor `dw`."""
+        x = self._rows(x)
         labels = self._checked(x, labels)
         loss_sum, right = 0.0, 0
         for rows, x_chunk in self._chunks(x):
@@ -213,9 +229,30 @@ class MLP:
             right += int(np.count_nonzero(z.argmax(axis=1) == y))
         return Evaluation(loss_sum / len(labels), right / len(labels))
 
+    def trouble(self, x: Array | Pixels) -> str:
+        """Where a network that has diverged went wrong first: in which weights, or in which sums z.
+
+        If all is finite, the layer with the largest sums. Of many examples only the first are
+        looked at.
+        """
+        for parameter in self.parameters:
+            if not np.isfinite(parameter.w).all():
+                return f"the first weights that are not finite are in {parameter.name}"
+        largest: dict[str, float] = {}
+        _, y = next(self._chunks(self._rows(x)))
+        for layer in self.layers:
+            y = layer.forward(y)
+            if isinstance(layer, Dense):
+                name = f"layer {len(largest) + 1}"
+                largest[name] = float(np.abs(y).max())
+                if not math.isfinite(largest[name]):
+                    return f"the weights are finite, and the sums of {name} are the first too large"
+        name = max(largest, key=largest.__getitem__)
+        return f"the largest sums are those of {name}, {largest[name]:.3g}"
+
     def predict_proba(self, x: Array | Pixels) -> Array:
         """The network's answer for each example and class, a new array of shape (n, outputs)."""
-        x = x if isinstance(x, Pixels) else np.asarray(x)
+        x = self._rows(x)
         answers = np.empty((len(x), self.sizes[-1]), self.dtype)
         for rows, x_chunk in self._chunks(x):
             self.loss.output(self.forward(x_chunk), answers[rows])
@@ -223,36 +260,50 @@ class MLP:
 
     def predict(self, x: Array | Pixels) -> Labels:
         """The class with the largest answer, shape (n,)."""
+        x = self._rows(x)
         classes = [self.forward(x_chunk).argmax(axis=1) for _, x_chunk in self._chunks(x)]
         return np.concatenate([*classes, np.empty(0, np.intp)])
 
     def _chunks(self, x: Array | Pixels) -> Iterator[tuple[slice, Array]]:
         """The rows of x in portions of at most CHUNK, in the model's dtype."""
-        x = x if isinstance(x, Pixels) else np.asarray(x)
-        if len(x.shape) != 2 or x.shape[1] != self.sizes[0]:
-            raise UsageError(
-                f"x has shape {tuple(x.shape)}, but the network reads (n, {self.sizes[0]})",
-                "give one row for each example; x.reshape(len(x), -1) makes rows of images",
-            )
-        if x.dtype.kind != "f":
-            raise UsageError(
-                f"x holds {x.dtype}, not floats",
-                "take the x of a split, or divide: pixels / 255 for a network that learned so",
-            )
         for start in range(0, len(x), CHUNK):
             rows = slice(start, min(start + CHUNK, len(x)))
-            chunk = x.read(rows) if isinstance(x, Pixels) else x[rows]
-            yield rows, chunk if chunk.dtype == self.dtype else self._converted(chunk)
+            if isinstance(x, Pixels):
+                chunk = x.read(rows)
+                yield rows, chunk if chunk.dtype == self.dtype else chunk.astype(self.dtype)
+            else:
+                yield rows, self._converted(x[rows])
 
     def _converted(self, x: Array) -> Array:
         with np.errstate(over="ignore"):
-            converted: Array = x.astype(self.dtype)
+            converted: Array = x.astype(self.dtype, copy=False)
         if not np.isfinite(converted).all():
             raise UsageError(
                 f"x holds numbers that are not finite in {self.dtype}",
-                "scale the inputs to about 1",
+                "scale the inputs to about 1, and leave out or replace what is missing",
             )
         return converted
+
+    def _rows(self, x: Array | Pixels) -> Array | Pixels:
+        """x, if it is a matrix of real floats with a row for each example."""
+        if isinstance(x, Pixels):
+            shape, kind = x.shape, x.dtype
+        else:
+            if hasattr(x, "toarray"):  # scipy's matrices of mostly zeros
+                raise UsageError(f"x is a sparse {type(x).__name__}", "give x.toarray()")
+            x = np.asarray(x)
+            shape, kind = x.shape, x.dtype
+        if len(shape) != 2 or shape[1] != self.sizes[0]:
+            raise UsageError(
+                f"x has shape {tuple(shape)}, but the network reads (n, {self.sizes[0]})",
+                "give one row for each example; x.reshape(len(x), -1) makes rows of images",
+            )
+        if kind.kind != "f":
+            raise UsageError(
+                f"x holds {kind}, not floats",
+                "take the x of a split, or divide: pixels / 255 for a network that learned so",
+            )
+        return x
 
     def _checked(self, x: Array | Pixels, labels: Labels) -> Labels:
         """The labels, if they are classes of this network, one for each row of x."""

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .command_line import Parser, run
+from .command_line import Parser, folder, run
 from .runs import RunFolder
 from .study import design, ledger
 from .study.analysis import Analysis, analyse
@@ -18,10 +18,10 @@ PROG = "python -m nnscratch.report"
 def main(argv: Sequence[str]) -> None:
     """Read study.json and trials.csv, and write all that follows from them; nothing is trained."""
     parser = Parser(prog=PROG, description="Make the report of a study anew from its trials.")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the study")
-    folder: Path = parser.parse_args(argv).folder
-    design.read(folder)  # before the folder is written to
-    write_report(RunFolder(folder))
+    parser.add_argument("folder", type=folder, metavar="DIR", help="folder of the study")
+    path: Path = parser.parse_args(argv).folder
+    design.read(path)  # before the folder is written to
+    write_report(RunFolder(path))
 
 
 def write_report(folder: RunFolder) -> None:

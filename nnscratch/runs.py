@@ -3,22 +3,25 @@
 import io
 import itertools
 import json
-import os
+import re
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import UsageError, WriteError
-from .hyper import Part, values
+from .files import write_whole, writing
 from .loop import Record
 from .model import MLP
 
 MODEL_FORMAT = 1  # version of model.npz
+CHECKPOINT = re.compile(r"checkpoint-([0-9]+)\.npz")
+KEPT = 2  # checkpoints; the one before the last is there if the disk has damaged the last
 
 
 class RunFolder:
@@ -27,6 +30,7 @@ class RunFolder:
         config.json     the settings
         env.json        versions, BLAS, threads, processor
         history.jsonl   one line for each epoch, written as the run goes
+        checkpoint-<update>.npz     the last two
         curves.png      loss and accuracy against epochs
         model.npz       the weights, and a description as JSON bytes
         result.json     the outcome, the test accuracy among it
@@ -46,7 +50,6 @@ class RunFolder:
         """The folder at `path`, or else a new one, runs/<time>-<optimizer>-s<seed>."""
         if path is None:
             return cls(_new_folder(f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"))
-        path = path.expanduser()
         with writing(path):
             if path.exists() and not path.is_dir():
                 what = f"{path} cannot be written (it is a file)"
@@ -64,32 +67,54 @@ class RunFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """The file of that name, whole or not at all."""
-        path, part = self.path / name, self.path / f".{name}.part"
-        with writing(path):
-            try:
-                with part.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        write_whole(self.path / name, content)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         self.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
+    @staticmethod
+    def checkpoints_in(path: Path) -> list[Path]:
+        """The checkpoints in a folder, the last one at the end."""
+        numbered = {}
+        for file in path.glob("checkpoint-*.npz"):
+            if number := CHECKPOINT.fullmatch(file.name):
+                numbered[int(number[1])] = file
+        return [numbered[update] for update in sorted(numbered)]
+
+    def write_checkpoint(self, update: int, content: bytes) -> None:
+        """Another checkpoint; once it is there, all but the last two are removed."""
+        self.write(f"checkpoint-{update}.npz", content)
+        for old in self.checkpoints_in(self.path)[:-KEPT]:
+            with writing(old):
+                old.unlink()
+
+    def write_history(self, history: Sequence[Record]) -> None:
+        """The whole history anew: what a run that was stopped wrote later is gone."""
+        self.write("history.jsonl", "".join(map(_line, history)).encode())
+
+    def result(self) -> dict[str, Any] | None:
+        """What the run came to; None if it is not complete, or the file is not whole."""
+        try:
+            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+            float(result["test_accuracy"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return dict(result)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            with writing(self.path / name) as path:
+                path.unlink(missing_ok=True)
+
     def append_history(self, record: Record) -> None:
         with writing(self.path / "history.jsonl") as path, path.open("a") as file:
-            file.write(json.dumps(asdict(record), allow_nan=False) + "\n")
+            file.write(_line(record))
 
     def write_model(self, model: MLP, dataset: str, pixel_unit: float) -> None:
         """The arrays W1, b1, ... and `description`, the bytes of a JSON text."""
         description = {
             "format": MODEL_FORMAT,
-            "sizes": model.sizes,
-            "activation": described(model.activation),
-            "loss": described(model.loss),
-            "dtype": model.dtype.name,
+            **model.description,
             "dataset": dataset,
             "pixel_unit": pixel_unit,
         }
@@ -98,6 +123,10 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez(buffer, description=text, **arrays)
         self.write("model.npz", buffer.getvalue())
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record), allow_nan=False) + "\n"
 
 
 def _new_folder(name: str) -> Path:
@@ -113,20 +142,20 @@ def _new_folder(name: str) -> Path:
     return path
 
 
-def described(part: Part) -> dict[str, Any]:
-    """A part as JSON can hold it: its name, its hyper-parameters, and the parts inside of it."""
-    names = [field.name for field in fields(part)] if is_dataclass(part) else []  # type: ignore[var-annotated]
-    found = {name: getattr(part, name) for name in names}
-    parts = {name: described(value) for name, value in found.items() if isinstance(value, Part)}
-    return {"name": part.name, **values(part), **parts}
-
-
 @contextmanager
-def writing(
-    path: Path, fix: str = "choose a folder that can be written with --out, or make room"
-) -> Iterator[Path]:
-    """The path; WriteError where the disk refuses."""
-    try:
-        yield path
-    except OSError as error:
-        raise WriteError(f"{path} cannot be written ({error.strerror})", fix) from None
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; UsageError if another one does."""
+    if sys.platform == "win32":  # no flock there: two processes in one folder are not noticed
+        yield
+        return
+    import fcntl
+
+    with ExitStack() as held:
+        with writing(folder):
+            file = held.enter_context((folder / ".lock").open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                what = f"another process is at work in {folder}"
+                raise UsageError(what, "wait for it, or choose another folder with --out") from None
+        yield

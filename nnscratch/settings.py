@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .activations import ACTIVATIONS, Activation
 from .catalogue import as_text
-from .command_line import Parser, add_number, flag, numbers, refuse_repeated
+from .command_line import Parser, add_number, flag, folder, numbers, refuse_repeated
 from .datasets import DATASETS
 from .errors import UsageError
 from .examination import check_optimizer
@@ -89,6 +89,10 @@ class Settings:
     data_dir: Path | None = None
     out: Path | None = None
     threads: int | None = None  # None: BLAS's own choice
+    checkpoint_every: int | None = None  # updates; None: an epoch
+    max_minutes: float | None = None  # None: no limit
+    resume: Path | None = None
+    inexact_resume: bool = False
     preset: str | None = None
 
 
@@ -102,7 +106,7 @@ def parse(argv: Sequence[str]) -> Settings:
     chooser = Parser(prog=PROG, add_help=False)
     _add_choices(chooser)
     preset_name = chooser.parse_known_args(argv)[0].preset
-    preset = PRESETS[known_name(PRESETS, "preset", preset_name)] if preset_name else {}
+    preset = PRESETS[known_name(PRESETS, "preset", preset_name)] if preset_name is not None else {}
     chooser.set_defaults(**{choice: preset[choice] for choice in CHOICES if choice in preset})
     chosen = vars(chooser.parse_known_args(argv)[0])
     registries = {choice: registry for choice, (_, registry, _) in CHOICES.items()}
@@ -182,7 +186,15 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
         add_number(run, "batch_size", int, count, text, None)
     add_number(run, "seed", int, natural, "seed of weights, order and validation images", 0)
     text = "folder of this run (default runs/<time>-<opt>-s<seed>)"
-    run.add_argument("--out", type=Path, metavar="DIR", help=text)
+    run.add_argument("--out", type=folder, metavar="DIR", help=text)
+    text = "number of updates between two checkpoints; an epoch if not given"
+    add_number(run, "checkpoint_every", int, count, text, None)
+    text = "number of minutes after which it is saved and stopped; no limit if not given"
+    add_number(run, "max_minutes", float, Interval("(0, inf)"), text, None)
+    text = "go on with the run in that folder, with its own settings; --epochs may be raised"
+    run.add_argument("--resume", type=folder, metavar="DIR", help=text)
+    text = "go on also where the rest would be rounded in another way; the run will always say so"
+    run.add_argument("--inexact-resume", action="store_true", help=text)
     run.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     run.add_argument("--quiet", action="store_true", help="print nothing else on stdout")
     text = "end with a table of where the time went, and of the speed of the matrix products"
@@ -210,7 +222,7 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
 
     data = parser.add_argument_group("the data")
     text = "folder with the four MNIST files, and then the only place searched"
-    data.add_argument("--data-dir", type=Path, metavar="DIR", help=text)
+    data.add_argument("--data-dir", type=folder, metavar="DIR", help=text)
     text = "number of images set aside for validation; one sixth of them if not given"
     add_number(data, "val_size", int, natural, text, None)
     text = "number of training images to keep after that; all if not given"

@@ -1,9 +1,11 @@
 """Train a multilayer perceptron on MNIST: python -m nnscratch.train --opt adam"""
 
 import json
+import math
 import shlex
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,22 +17,35 @@ from tqdm import tqdm
 from . import blas, plots
 from .command_line import run
 from .datasets import Dataset, load_dataset
-from .environment import environment
+from .datasets.split import data_hash
+from .environment import environment, exactness
 from .errors import DivergedError
-from .hyper import Part
+from .hyper import Part, described
 from .loaders import LOADERS, Loader
 from .loop import Record, check_finite, fit
 from .model import MLP, Evaluation
+from .optim import Optimizer
 from .profiling import profiled, table
-from .runs import RunFolder, described
+from .resume import resumed
+from .runs import RunFolder, alone
+from .saver import Saver
 from .settings import PROG, Settings, parse
+from .signals import Interrupted, Signals, watched
 
 BAR_STEPS = 100  # how often in an epoch the progress bar moves
+NEAR = 0.02  # relative difference at which a loss is taken for that of a blind answer
+STUCK = (
+    "after two epochs the network still answers every image alike; usual causes: a learning rate "
+    "that is far too small, or so large that all units are saturated or dead (--lr); an "
+    "initializer that does not suit the activation (--init); raw pixels"
+)
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Train, read the test images once, and leave the run's folder behind."""
-    settings = parse(argv)
+    resume = resumed(argv)
+    flags = resume.argv if resume else argv
+    settings = parse(flags)
     blas.use(settings.blas_kernel)
     if settings.threads is not None:
         blas.set_threads(settings.threads)
@@ -46,30 +61,80 @@ def main(argv: Sequence[str]) -> None:
     loader = make_loader(settings, data)
     model = make_model(settings, data)
     env = environment()
-    folder = RunFolder.create(settings.out, settings.opt.full_name, settings.seed)
-    folder.write_json("config.json", config(settings, argv, data, loader))
-    folder.write_json("env.json", env)
-    say(settings, headline(folder, model, data, env))
-
-    seconds: dict[str, float] = {}
-    if settings.profile:
-        history, seconds = profiled(lambda: train(settings, model, loader, data, folder), model)
+    exact = exactness(env, own_classes(settings.opt))
+    as_json = config(settings, flags, data, loader)
+    if resume:
+        resume.check_settings(as_json)
+        resume.check_environment(exact)
+        folder = RunFolder(resume.path)
     else:
-        history = train(settings, model, loader, data, folder)
+        folder = RunFolder.create(settings.out, settings.opt.full_name, settings.seed)
+    with alone(folder.path), watched() as signals:
+        saver = Saver(folder, model, as_json, flags, exact)
+        updates = settings.epochs * len(loader)
+        if resume:
+            saver.go_on(resume.checkpoint, settings.opt, resume.inexact, updates)
+            result = folder.result()
+            if result and saver.progress.update == updates:
+                say_complete(settings, folder, result)
+                return 0
+            saver.clear()
+        folder.write_json("config.json", as_json)
+        folder.write_json("env.json", env)
+        say(settings, headline(folder, model, data, env))
+        if resume:
+            say(settings, f"goes on after update {saver.progress.update} of {updates}")
+        saver.save()  # resumed, too: with the flags of now
+        seconds: dict[str, float] = {}
+        if settings.profile:
+            _, seconds = profiled(
+                lambda: train(settings, model, loader, data, saver, signals), model
+            )
+        else:
+            train(settings, model, loader, data, saver, signals)
+        finish(settings, model, loader, data, saver, seconds)
+        return saver.exit_code
+
+
+def finish(
+    settings: Settings,
+    model: MLP,
+    loader: Loader,
+    data: Dataset,
+    saver: Saver,
+    seconds: dict[str, float],
+) -> None:
+    """Read the test images, and write what the run came to."""
+    folder, history = saver.folder, saver.history
     with np.errstate(over="ignore", invalid="ignore"):
         test = model.evaluate(data.test.x, data.test.labels)
     check_finite("test loss", test.loss, settings.opt, history[-1].update)
-    result = outcome(settings, model, data, history, test, folder)
+    result = outcome(settings, model, data, saver, test)
     say(settings, accuracy(test, data))  # known now, whatever becomes of the files
     if seconds:
         result["profile"] = seconds
         say(settings, table(seconds, model, loader.batch_size, history[-1].examples))
     if settings.json:
         print(json.dumps(result), flush=True)
-    folder.write_json("result.json", result)
-    png = plots.curves(history, title(settings, model, data, loader), test.accuracy)
-    folder.write("curves.png", png)
     folder.write_model(model, data.name, data.train.unit)
+    folder.write_json("result.json", result)
+    try:
+        png = plots.curves(history, title(settings, model, data, loader), test.accuracy)
+    except Exception as error:  # whatever an installation of matplotlib may raise
+        warn(f"no figure: matplotlib says {type(error).__name__}: {error}")
+    else:
+        folder.write("curves.png", png)
+
+
+def say_complete(settings: Settings, folder: RunFolder, result: dict[str, Any]) -> None:
+    """Of a run that has nothing left to do."""
+    say(
+        settings,
+        f"{folder.path} is complete: {settings.epochs} epochs, test accuracy "
+        f"{100 * result['test_accuracy']:.2f} %; more with --epochs {2 * settings.epochs}",
+    )
+    if settings.json:
+        print(json.dumps(result), flush=True)
 
 
 def make_loader(settings: Settings, data: Dataset) -> Loader:
@@ -90,10 +155,32 @@ def make_model(settings: Settings, data: Dataset) -> MLP:
 
 
 def train(
-    settings: Settings, model: MLP, loader: Loader, data: Dataset, folder: RunFolder
-) -> list[Record]:
-    """Run the training loop: a line for each epoch, and a bar below them on a terminal."""
+    settings: Settings,
+    model: MLP,
+    loader: Loader,
+    data: Dataset,
+    saver: Saver,
+    signals: Signals,
+) -> None:
+    """Run the training loop: a line for each epoch, and a bar below them on a terminal.
+
+    Interrupted after a signal: the update under way was finished, and saved.
+    """
     shows_bar = sys.stderr.isatty() and not settings.quiet
+    bar_every = max(1, len(loader) // BAR_STEPS) if shows_bar else sys.maxsize
+    save_every = settings.checkpoint_every or len(loader)
+    updates = settings.epochs * len(loader)
+    deadline = time.monotonic() + 60 * (settings.max_minutes or math.inf)
+
+    def stop() -> str | None:
+        """Why the run is to stop here, if it is."""
+        if signals.caught:
+            return signals.caught.name
+        return "--max-minutes" if time.monotonic() > deadline else None
+
+    def wanted(update: int) -> bool:
+        return bool(update % bar_every == 0 or update % save_every == 0 or stop())
+
     records = fit(
         model,
         settings.opt,
@@ -101,31 +188,72 @@ def train(
         settings.epochs,
         schedule=settings.schedule,
         val=data.val,
-        every=max(1, len(loader) // BAR_STEPS) if shows_bar else None,
+        every=wanted,
+        progress=saver.progress,
     )
-    history = []
-    updates = settings.epochs * len(loader)
-    bar = tqdm(total=updates, unit=" updates", leave=False, disable=not shows_bar)
+    bar = tqdm(
+        total=updates,
+        initial=saver.progress.update,
+        unit=" updates",
+        leave=False,
+        disable=not shows_bar,
+    )
     try:
         for record in records:
             bar.update(record.update - bar.n)
+            reason = stop()  # asked once: another moment, another answer
             if record.ends_epoch:
-                history.append(record)
-                folder.append_history(record)
+                saver.append(record)
+            if reason or record.update % save_every == 0 or record.update == updates:
+                saver.save()
+            if reason:
+                raise stopped(reason, signals, settings, saver)
+            if record.ends_epoch:  # told last: what reads it may be gone
                 bar.clear()
                 say(settings, progress(record, settings.epochs))
+                if len(saver.history) == 2 and has_learned_nothing(saver.history, model):
+                    warn(STUCK)
     except DivergedError as error:
-        kept = f"the {len(history)} epochs before are in {folder.path / 'history.jsonl'}"
+        kept = f"the last checkpoint before it is {saver.last()}"
         raise DivergedError(error.what, f"{error.fix}; {kept}") from None
     finally:
         bar.close()
-    return history
+
+
+def stopped(reason: str, signals: Signals, settings: Settings, saver: Saver) -> Interrupted:
+    """Exit code 0 if it was the clock, which is as it was asked for."""
+    words = [*PROG.split(), "--resume", str(saver.folder.path)]
+    if settings.data_dir is not None:
+        words += ["--data-dir", str(settings.data_dir)]
+    return Interrupted(
+        128 + signals.caught if signals.caught else 0,
+        f"stopped after update {saver.progress.update} ({reason}); the last checkpoint is "
+        f"{saver.last()}",
+        f"go on with: {shlex.join(words)}",
+    )
+
+
+def has_learned_nothing(history: Sequence[Record], model: MLP) -> bool:
+    """Whether the loss stays at that of a network that gives every image the same answer."""
+    blind = model.loss.blind(model.sizes[-1])
+    return blind is not None and all(
+        abs(record.train_loss - blind) < NEAR * blind
+        and (record.val_accuracy is None or record.val_accuracy < 2 / model.sizes[-1])
+        for record in history
+    )
+
+
+def own_classes(optimizer: Optimizer) -> list[type]:
+    """The classes of an optimizer, and of those inside of it, that may lie in files of the user."""
+    inner = getattr(optimizer, "base", None)
+    classes = [cls for cls in type(optimizer).__mro__ if issubclass(cls, Optimizer)]
+    return classes + (own_classes(inner) if isinstance(inner, Optimizer) else [])
 
 
 def config(
     settings: Settings, argv: Sequence[str], data: Dataset, loader: Loader
 ) -> dict[str, Any]:
-    """All settings, the true name of the data set, and the command as it was typed."""
+    """All settings, the true name of the data set, and the command that would begin such a run."""
     as_json: dict[str, Any] = {"command": shlex.join([*PROG.split(), *argv])}
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -134,20 +262,24 @@ def config(
         elif isinstance(value, Path):
             value = str(value)
         as_json[field.name] = value
-    images = {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
-    return as_json | {"dataset": data.name, "batch_size": loader.batch_size, "images": images}
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    return as_json | {
+        "dataset": data.name,
+        "batch_size": loader.batch_size,
+        "images": {name: len(split) for name, split in splits.items()},
+        "data": data_hash(splits),
+    }
 
 
 def outcome(
     settings: Settings,
     model: MLP,
     data: Dataset,
-    history: Sequence[Record],
+    saver: Saver,
     test: Evaluation,
-    folder: RunFolder,
 ) -> dict[str, Any]:
     """What --json prints and result.json keeps."""
-    last = history[-1]
+    last = saver.history[-1]
     return {
         "dataset": data.name,
         "optimizer": settings.opt.full_name,
@@ -161,8 +293,9 @@ def outcome(
         "val_accuracy": last.val_accuracy,
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
-        "seconds_per_epoch": statistics.median(record.seconds for record in history),
-        "run_dir": str(folder.path),
+        "seconds_per_epoch": statistics.median(record.seconds for record in saver.history),
+        "run_dir": str(saver.folder.path),
+        "resumed": saver.resumed,
     }
 
 
@@ -208,6 +341,10 @@ def accuracy(test: Evaluation, data: Dataset) -> str:
         f"test accuracy {100 * test.accuracy:.2f} % on {data.name} (95 % interval "
         f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %, {n:,} images)"
     )
+
+
+def warn(text: str) -> None:
+    print(f"nnscratch: warning: {' '.join(text.split())}", file=sys.stderr)
 
 
 def say(settings: Settings, text: str) -> None:

@@ -62,3 +62,13 @@ def mnist_folder() -> str:
 @pytest.fixture(scope="session")
 def mnist(mnist_folder: str) -> nn.Dataset:
     return nn.load_dataset("mnist", data_dir=mnist_folder)
+
+
+@pytest.fixture(autouse=True)
+def _no_number_goes_wrong_in_silence() -> Iterator[None]:
+    """Overflow, division by zero and nan are errors, but where the code expects them.
+
+    Not underflow: exp(-200) is 0 in single precision, and rightly so.
+    """
+    with np.errstate(all="raise", under="ignore"):
+        yield

@@ -21,11 +21,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_rows import workload
 
 import nnscratch as nn
-from nnscratch import compare, report
+from nnscratch import compare, report, runs
 from nnscratch.command_line import run
 from nnscratch.study import ledger, trials
 from nnscratch.study.asked import parse
@@ -443,7 +444,7 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(capsys) -> None:
 
 
 def test_a_folder_at_which_another_process_works_is_refused(complete: Path, capsys) -> None:
-    with ledger.alone(complete):
+    with runs.alone(complete):
         assert command(f"{SMALL} --out {complete}") == 2
     assert "another process is at work" in capsys.readouterr().err
 
@@ -652,3 +653,29 @@ def test_results_come_from_all_trials_in_any_order(toy: nn.Split) -> None:
     assert {r.outcome.status for r in found.values()} == {"done"}
     assert {r.outcome.gradients[-1] for r in found.values()} == {300}
     assert limited[seeds[0]].outcome.gradients == [100]
+
+
+def test_the_bytes_of_a_state_that_is_made_at_the_first_update_count(toy: nn.Split) -> None:
+    class Lazy(nn.Optimizer):
+        scope = "model"
+        lr = 0.1
+
+        def update(self, w, dw, state):
+            m = state.setdefault("m", np.zeros_like(w))
+            m += dw
+            w -= self.lr * m
+            return w
+
+    workload = trials.Workload(
+        data="toy",
+        sizes=(12, 5, 3),
+        activation=nn.ACTIVATIONS["sigmoid"](),
+        init=nn.INITIALIZERS["glorot_uniform"](),
+        loss=nn.LOSSES["softmax_cross_entropy"](),
+        batch_size=50,
+        threads=1,
+    )
+    data = {"train": toy, "val": toy, "test": toy}
+    for optimizer, expected in ((Lazy(), 4), (nn.OPTIMIZERS["adam"](), 8)):
+        trial = Trial(workload, optimizer, nn.SCHEDULES["constant"](), 1, 0, False)
+        assert trials.run(trial, data).state_per_weight == expected

@@ -97,7 +97,7 @@ def test_a_numba_that_cannot_be_imported_is_left_out_and_said_to_be(monkeypatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(importlib, "import_module", too_new)
     elementwise._numba_works.cache_clear()
-    with pytest.warns(RuntimeWarning, match="numba is left out: Numba needs NumPy"):
+    with pytest.warns(nn.NnscratchWarning, match="numba is left out: Numba needs NumPy"):
         assert nn.engine() == "numpy"
     elementwise._numba_works.cache_clear()
 
@@ -351,7 +351,7 @@ def test_a_rule_that_numba_cannot_take_still_runs_and_says_why(monkeypatch) -> N
         (nameless, "put it into a file"),
     ]:
         w = np.ones(3)
-        with pytest.warns(RuntimeWarning, match=reason) as warning:
+        with pytest.warns(nn.NnscratchWarning, match=reason) as warning:
             elementwise.apply(rule, [w, np.ones(3)], {"lr": 0.25})
         assert (w < 1).all()
         assert len(str(warning[0].message)) < 300

@@ -151,3 +151,13 @@ def test_the_mean_of_drawn_gradients_is_zero_and_their_square_the_fisher_matrix(
     }[name]
     np.testing.assert_allclose(dz.mean(axis=0), 0, atol=0.01)
     np.testing.assert_allclose(dz.T @ dz / DRAWS, fisher, atol=0.01)
+
+
+@pytest.mark.parametrize("name", nn.LOSSES)
+@pytest.mark.parametrize("classes", [2, 10])
+def test_the_loss_of_a_blind_answer_is_the_least_that_one_answer_for_all_can_have(name, classes):
+    loss, labels = nn.LOSSES[name](), np.arange(classes)
+    a = np.empty((classes, classes))
+    answers = [np.full((classes, classes), z) for z in np.linspace(-5, 1, 6001)]
+    least = min(loss.forward(z, labels, a) for z in answers) / classes
+    assert loss.blind(classes) == pytest.approx(least, rel=1e-6)

@@ -167,11 +167,25 @@ def test_weights_that_are_their_own_gradient_are_refused(name: str) -> None:
         nn.OPTIMIZERS[name]().update(w, w, {})
 
 
-@pytest.mark.parametrize("name", ["momentum", "adagrad", "adam", "amsgrad"])
+@EVERY
 def test_the_state_of_another_array_is_refused(name: str) -> None:
     opt = nn.OPTIMIZERS[name]()
-    with pytest.raises(nn.UsageError, match="but w is"):
-        opt.update(np.ones(3), np.ones(3), opt.init(np.ones(5)))
+    w = w_of(opt)
+    for other in (np.ones((5, 1)), np.ones((1, 3)), np.ones((4, 3)), w.astype("float32")):
+        if opt.scope == "element":
+            other = other.reshape(-1)
+        with pytest.raises(nn.UsageError, match=f"the state is one of {name}, float"):
+            step(opt, w.copy(), np.ones_like(w), opt.init(other))
+
+
+@EVERY
+def test_the_state_of_another_optimizer_is_refused(name: str) -> None:
+    opt = nn.OPTIMIZERS[name]()
+    for other, cls in nn.OPTIMIZERS.items():
+        w = start((5, 3))
+        if other != name:
+            with pytest.raises(nn.UsageError, match=f"the state is one of {other}, float"):
+                step(opt, w, np.ones_like(w), cls().init(w))
 
 
 @EVERY

@@ -11,6 +11,8 @@ from nnscratch import check, command_line, train
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CHECKPOINTS = [block for block in BLOCKS if "save_checkpoint" in block]
+PARTS = [block for block in BLOCKS[2:] if block not in CHECKPOINTS]
 OUTPUT = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -44,11 +46,21 @@ def test_the_ten_lines_print_what_stands_below_them(capsys) -> None:
     assert after.loss < before.loss
 
 
+def test_a_run_goes_on_as_written(toy: nn.Split, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = CHECKPOINTS
+    whole, model = nn.MLP([12, 5, 3]), nn.MLP([12, 5, 3])
+    adam, loader = nn.OPTIMIZERS["adam"](), nn.mini_batch(toy, 50)
+    run(block, {"nn": nn, "model": model, "optimizer": adam, "loader": loader})
+    list(nn.fit(whole, adam, nn.mini_batch(toy, 50), 20))
+    assert (model.w == whole.w).all()
+
+
 @pytest.mark.usefixtures("own_registries")
 @pytest.mark.filterwarnings("ignore:.*runs without numba")  # no source file in this test
 def test_the_parts_of_ones_own_work_as_written(toy: nn.Split) -> None:
     namespace: dict = {"nn": nn}
-    for block in BLOCKS[2:]:
+    for block in PARTS:
         run(block, namespace)
     assert nn.OPTIMIZERS["powersign"] is namespace["PowerSign"]
     data = nn.load_dataset("digits")
@@ -81,7 +93,7 @@ def test_twelve_lines_in_a_file_are_an_optimizer_that_passes_and_trains(
 @pytest.mark.filterwarnings("ignore:.*runs without numba")  # no source file in this test
 def test_ones_own_activation_in_the_readme_has_the_right_derivative() -> None:
     namespace: dict = {"nn": nn}
-    for block in BLOCKS[2:]:
+    for block in PARTS:
         run(block, namespace)
     softsign, z = namespace["Softsign"](), np.linspace(-3, 3, 12)
     dz = np.empty(12)

@@ -13,6 +13,7 @@ import pytest
 from study_rows import workload
 
 import nnscratch as nn
+from nnscratch.datasets.split import data_hash
 from nnscratch.own_file import load_optimizer
 from nnscratch.study import fingerprint
 from nnscratch.study.trials import Trial
@@ -22,6 +23,7 @@ OWN = '''"""My optimizer."""
 from dataclasses import dataclass
 
 import nnscratch as nn
+from nnscratch.datasets.split import data_hash
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,8 @@ def test_each_optimizer_has_the_code_that_it_runs_and_no_more(monkeypatch) -> No
 
 def test_one_pixel_one_label_or_another_scale_is_other_data(toy: nn.Split) -> None:
     data = {"train": toy}
-    plain = fingerprint.of_data(data)
-    assert fingerprint.of_data({"train": toy[:]}) == plain
+    plain = data_hash(data)
+    assert data_hash({"train": toy[:]}) == plain
     pixels, labels = toy.images.copy(), toy.labels.copy()
     pixels[7, 3] ^= 1
     labels[7] = (labels[7] + 1) % 3
@@ -188,7 +190,7 @@ def test_one_pixel_one_label_or_another_scale_is_other_data(toy: nn.Split) -> No
         {"val": toy},
         {"train": nn.Split(np.ascontiguousarray(pixels[::-1]), toy.labels, 255.0)},
     ]
-    assert len({plain, *map(fingerprint.of_data, others)}) == len(others) + 1
+    assert len({plain, *map(data_hash, others)}) == len(others) + 1
 
 
 def test_every_setting_of_a_trial_is_in_its_hash(monkeypatch) -> None:

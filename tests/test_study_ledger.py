@@ -11,6 +11,7 @@ import pytest
 from study_rows import row
 
 import nnscratch as nn
+from nnscratch import runs
 from nnscratch.study import ledger
 from nnscratch.study.ledger import Ledger
 
@@ -116,7 +117,7 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, conten
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nnscratch.study.ledger import alone\n"
+        "import sys; from pathlib import Path; from nnscratch.runs import alone\n"
         "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -124,15 +125,15 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"in\n"
-        with pytest.raises(nn.UsageError, match="another process"), ledger.alone(tmp_path):
+        with pytest.raises(nn.UsageError, match="another process"), runs.alone(tmp_path):
             pass
         other.kill()
-    with ledger.alone(tmp_path):  # free again, although the other was killed
+    with runs.alone(tmp_path):  # free again, although the other was killed
         pass
 
 
 def test_what_goes_wrong_while_a_folder_is_held_is_not_blamed_on_the_folder(tmp_path) -> None:
-    with pytest.raises(PermissionError), ledger.alone(tmp_path):
+    with pytest.raises(PermissionError), runs.alone(tmp_path):
         raise PermissionError
 
 
@@ -141,5 +142,5 @@ def test_a_folder_that_cannot_be_held_is_an_error_in_two_lines(tmp_path, monkeyp
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(nn.WriteError, match="No locks available"), ledger.alone(tmp_path):
+    with pytest.raises(nn.WriteError, match="No locks available"), runs.alone(tmp_path):
         pass

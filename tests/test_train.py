@@ -52,9 +52,12 @@ def test_a_run_leaves_its_folder_complete(capsys) -> None:
     folder = Path("here")
     names = {path.name for path in folder.iterdir()}
     assert names == {
+        ".lock",
         "config.json",
         "env.json",
         "history.jsonl",
+        "checkpoint-10.npz",
+        "checkpoint-20.npz",
         "curves.png",
         "model.npz",
         "result.json",
@@ -494,7 +497,7 @@ def test_a_diverging_run_ends_with_exit_code_5_and_without_a_model(more, val, ca
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 2
     assert "training diverged" in err
-    assert "fix: lower the learning rate of sgd" in err
+    assert "fix: lower the learning rate" in err
     assert not Path("a/model.npz").exists()
     assert not Path("a/result.json").exists()
 
@@ -504,7 +507,7 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_exit_code_6(capsys, monkey
 
     def sync_until_full(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) > 2:  # config.json and env.json still fit
+        if len(calls) > 6:  # config.json, env.json and the first checkpoint still fit
             raise OSError(28, "No space left on device")
         sync(descriptor)
 
@@ -514,7 +517,10 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_exit_code_6(capsys, monkey
     assert "No space left on device" in err
     assert "test accuracy" in out  # what was computed is told all the same
     names = {path.name for path in Path("a").iterdir()}
-    assert names == {"config.json", "env.json", "history.jsonl"}
+    assert names == {".lock", "config.json", "env.json", "history.jsonl", "checkpoint-0.npz"}
+    monkeypatch.setattr(os, "fsync", sync)
+    assert command("--resume", "a") == 0  # once there is room again
+    assert Path("a/model.npz").exists()
 
 
 def test_ctrl_c_ends_with_exit_code_130_and_without_a_traceback(capsys, monkeypatch) -> None:

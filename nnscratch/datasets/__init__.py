@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..arrays import Bytes
-from ..errors import UsageError
+from ..errors import NnscratchWarning, UsageError
 from ..hyper import Interval, checked, known_name
 from . import digits, mnist
 from .split import Pixels, Split, stratified
@@ -17,7 +17,7 @@ __all__ = ["DATASETS", "Dataset", "DatasetWarning", "Pixels", "Split", "load_dat
 WHERE = "--data-dir or NNSCRATCH_DATA name a folder with the four files of MNIST"
 
 
-class DatasetWarning(UserWarning):
+class DatasetWarning(NnscratchWarning):
     """Another data set is used than the one that was wished for."""
 
 

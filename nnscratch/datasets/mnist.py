@@ -5,6 +5,7 @@ and 10,000 test images of 28 x 28 bytes.
 """
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -50,6 +51,7 @@ MIRRORS = (
 LOCAL = Path("data") / "mnist"
 SIZE = "11 MB"  # of the four compressed files
 PROBE_SECONDS = 5.0  # to find a mirror; both are asked at the same time
+A_DAY = 24 * 60 * 60.0  # seconds
 STALL_SECONDS = 30.0  # without a byte, after which a transfer is given up
 
 
@@ -78,9 +80,13 @@ def load(data_dir: str | Path | None = None) -> list[Bytes]:
 
 def read(folder: Path, files: Sequence[IdxFile]) -> list[Bytes]:
     """The arrays of those files in that folder; DataError names every file that is missing."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder", where_to_put(files, folder))
-    paths = [file.find(folder) for file in files]
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder", where_to_put(files, folder))
+        paths = [file.find(folder) for file in files]
+    except OSError as error:
+        what = f"{folder} cannot be searched ({error.strerror})"
+        raise DataError(what, f"make {folder} readable, or name another folder") from None
     missing = [file.name for file, path in zip(files, paths, strict=True) if path is None]
     if missing:
         raise DataError(f"{folder} has no {', '.join(missing)}", where_to_put(files, folder))
@@ -115,12 +121,21 @@ def download(folder: Path, files: Sequence[IdxFile], mirrors: Sequence[str]) -> 
     print(f"downloading MNIST ({SIZE}) from {mirrors[0]} to {folder}", file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as part:
             for file in files:
                 path = _fetch(file, mirrors, Path(part))
                 path.replace(folder / path.name)
     except OSError as error:
         raise Unavailable(f"{folder} cannot be written ({error.strerror})") from None
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what downloads that were killed have left; one of today may still be under way."""
+    for part in folder.glob("download-*"):
+        with suppress(OSError):  # another process may be removing it, too
+            if time.time() - part.stat().st_mtime > A_DAY:
+                shutil.rmtree(part)
 
 
 def _fetch(file: IdxFile, mirrors: Sequence[str], folder: Path) -> Path:

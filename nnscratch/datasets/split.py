@@ -1,5 +1,7 @@
 """Images and their labels; images stay bytes and become floats as they are read."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +99,13 @@ class Split:
                 f"images have shape {images.shape}, labels {labels.shape}",
                 "give images as (n, pixels), labels as (n,); images.reshape(len(images), -1) helps",
             )
+        if images.dtype.kind not in "fiu" or (
+            images.dtype.kind == "f" and not np.isfinite(images).all()
+        ):
+            raise UsageError(
+                f"images of type {images.dtype} are not all finite numbers",
+                "give bytes, or floats without nan",
+            )
         if len(images) != len(labels):
             raise UsageError(
                 f"there are {len(images)} images but {len(labels)} labels",
@@ -129,6 +138,16 @@ class Split:
     def __getitem__(self, rows: Any) -> "Split":
         """The split of these rows alone."""
         return Split(self.images[rows], self.labels[rows], self.unit, self.dtype)
+
+
+def data_hash(splits: Mapping[str, Split]) -> str:
+    """The hash of all images and labels, and of how they reach the network."""
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        digest.update(f"{name} {split.images.shape} {split.unit} {split.dtype}".encode())
+        digest.update(np.ascontiguousarray(split.images).tobytes())
+        digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
 
 
 def stratified(labels: Labels, size: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

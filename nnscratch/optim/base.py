@@ -1,9 +1,10 @@
 """The contract of an optimizer, and the frames that this project's own optimizers fill in."""
 
 import dataclasses
+import functools
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..formula import array_names
 from ..hyper import Part, values
 
 State = dict[str, Any]
+OWN_STATE = "give each optimizer and each array w a state of its own, at first {}"
 Scope = Literal["element", "tensor", "layer", "model"]
 
 NEEDS = {
@@ -106,6 +108,7 @@ class Counted(Optimizer):
     """An optimizer whose arrays are checked, whose state is filled and whose updates are counted.
 
     A subclass writes `slots`, which is what it remembers besides the count state["t"], and `step`.
+    state["of"] says whose state it is, so that none serves another optimizer or another array.
     """
 
     def slots(self, w: Array) -> State:
@@ -117,15 +120,24 @@ class Counted(Optimizer):
         """Write w and the slots; `given` holds what the optimizer needs besides dw."""
 
     def init(self, w: Array) -> State:
-        return {"t": 0, **self.slots(w)}
+        return {"t": 0, "of": owner(self.name, w.dtype, w.shape), **self.slots(w)}
 
     def update(self, w: Array, dw: Array, state: State) -> Array:
         check_weights(self.name, w, dw)
         given = {need: self._taken(need, state) for need in sorted(self.needs)}
         if "t" not in state:
             state.update({key: new for key, new in self.init(w).items() if key not in state})
+        mine = owner(self.name, w.dtype, w.shape)
+        if state.get("of") != mine:
+            what = f"the state is one of {state.get('of')}, and this is {mine}"
+            raise UsageError(f"{self.name}: {what}", OWN_STATE)
         state["t"] += 1
-        self.step(w, dw, state, given)
+        try:
+            self.step(w, dw, state, given)
+        except KeyError as error:
+            if error.args[0] in state:
+                raise
+            raise UsageError(f"{self.name}: the state lacks {error.args[0]}", OWN_STATE) from None
         return w
 
     def _taken(self, need: str, state: State) -> Any:
@@ -177,16 +189,14 @@ class Elementwise(Counted):
         return {name: aligned_zeros(w.shape, w.dtype) for name in names}
 
     def step(self, w: Array, dw: Array, state: State, given: Mapping[str, Any]) -> None:
-        arrays = {}
-        for name in array_names(self.rule)[2:]:
-            if name not in state:
-                raise UsageError(
-                    f"{self.name}: the state lacks {name}",
-                    "give each optimizer and each array w a state of its own, at first {}",
-                )
-            arrays[name] = state[name]
-        check_alike(self.name, w, arrays)
+        arrays = {name: state[name] for name in array_names(self.rule)[2:]}
         apply(self.rule, [w, dw, *arrays.values()], values(self) | self.scalars(state))
+
+
+@functools.lru_cache(maxsize=256)
+def owner(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    """Whose state: adam, float32[784, 1000]."""
+    return f"{name}, {dtype}{list(shape)}"
 
 
 def check_weights(name: str, w: Array, dw: Array) -> None:
@@ -217,9 +227,15 @@ def check_alike(name: str, w: Array, others: Mapping[str, Array]) -> None:
             )
 
 
+def leaves(state: State, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every entry of a state that is no dict, with its path: base.m for m in the base's state."""
+    for key, value in state.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def nbytes(state: State) -> int:
     """Bytes of all arrays in a state."""
-    return sum(
-        nbytes(value) if isinstance(value, dict) else getattr(value, "nbytes", 0)
-        for value in state.values()
-    )
+    return sum(value.nbytes for _, value in leaves(state) if isinstance(value, np.ndarray))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..activations import Activation
-from ..command_line import Parser, add_number, flag, numbers, refuse_repeated
+from ..command_line import Parser, add_number, flag, folder, numbers, refuse_repeated
 from ..datasets import DATASETS
 from ..errors import UsageError
 from ..examination import check_optimizer
@@ -40,7 +40,7 @@ class Asked:
     epochs: int
     seeds: int
     matrix_seeds: int
-    batch_size: int
+    batch_size: int | None
     val_size: int | None
     limit: int | None
     dataset: str
@@ -78,12 +78,13 @@ def parse(argv: Sequence[str]) -> Asked:
     text = f"data set (default auto): {', '.join(DATASETS)}"
     group.add_argument("--dataset", default="auto", metavar="NAME", help=text)
     text = "folder with the four MNIST files, and then the only place searched"
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help=text)
+    group.add_argument("--data-dir", type=folder, metavar="DIR", help=text)
     text = "number of images set aside for validation; one sixth of them if not given"
     add_number(group, "val_size", int, count, text, None)
     text = "number of training images to keep after that; the tier's if not given"
     add_number(group, "limit", int, count, text, None)
-    add_number(group, "batch_size", int, count, "number of images in a batch", 128)
+    text = "number of images in a batch; if not given 128, or all if they are fewer"
+    add_number(group, "batch_size", int, count, text, None)
     text = "units of each hidden layer, separated by commas; the tier's if not given"
     group.add_argument("--hidden", type=numbers(int, count), metavar="N[,N]", help=text)
     for name in NETWORK_PARTS:
@@ -93,7 +94,7 @@ def parse(argv: Sequence[str]) -> Asked:
 
     group = parser.add_argument_group("where")
     text = "folder of the study; one named after the study if not given"
-    group.add_argument("--out", type=Path, metavar="DIR", help=text)
+    group.add_argument("--out", type=folder, metavar="DIR", help=text)
     text = "number of trials at a time; as many as there are cores for if not given"
     add_number(group, "jobs", int, count, text, None)
     add_number(group, "threads", int, count, "number of threads of a trial's matrix products", 1)

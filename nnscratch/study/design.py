@@ -101,6 +101,6 @@ def read(folder: Path) -> Design:
     except OSError as error:
         what = f"{path} cannot be read ({error.strerror})"
         raise UsageError(what, "give the folder of a study of nnscratch.compare") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"{path} describes no study ({error})"
         raise UsageError(what, "give another folder, or let nnscratch.compare make one") from None

@@ -10,28 +10,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..datasets.split import Split
-from ..hyper import Part
+from ..hyper import Part, described
 from ..optim.base import Optimizer
-from ..runs import described
 from . import trials
 from .trials import Trial
 
 PACKAGE = Path(__file__).parents[1]
 TABLE = PACKAGE / "optim" / "__init__.py"  # an optimizer more in it changes nothing for the others
 LENGTH = 16  # hexadecimal digits
-
-
-def of_data(data: Mapping[str, Split]) -> str:
-    """The hash of all images and labels, and of how they reach the network."""
-    digest = hashlib.sha256()
-    for name, split in data.items():
-        digest.update(f"{name} {split.images.shape} {split.unit} {split.dtype}".encode())
-        digest.update(np.ascontiguousarray(split.images).tobytes())
-        digest.update(split.labels.astype("<i8").tobytes())
-    return digest.hexdigest()[:LENGTH]
 
 
 def of_code(optimizer: Optimizer) -> str:

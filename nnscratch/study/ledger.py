@@ -4,15 +4,13 @@ import csv
 import io
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..runs import writing
+from ..files import writing
 from .trials import Outcome
 
 GO_ON = "make room; all trials before this one are kept, and the same command goes on"
@@ -174,22 +172,3 @@ def read(path: Path) -> list[Row]:
 def _complete(path: Path) -> int:
     """The length of the file up to the end of its last complete line."""
     return path.read_bytes().rfind(b"\n") + 1
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; UsageError if another one does."""
-    if sys.platform == "win32":  # no flock there: two studies in one folder are not noticed
-        yield
-        return
-    import fcntl
-
-    with ExitStack() as held:
-        with writing(folder):
-            file = held.enter_context((folder / ".lock").open("w"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                what = f"another process is at work in {folder}"
-                raise UsageError(what, "wait for it, or choose another folder with --out") from None
-        yield

@@ -10,7 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..runs import RunFolder, writing
+from ..files import writing
+from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
 from .analysis import Analysis

@@ -12,7 +12,7 @@ from ..datasets.split import Split
 from ..errors import DivergedError
 from ..initializers import Initializer
 from ..loaders import Loader
-from ..loop import Slot, arrays_to_update, check_finite, fit
+from ..loop import Progress, check_finite, fit
 from ..losses import Loss
 from ..model import MLP
 from ..optim.base import Optimizer, nbytes
@@ -66,7 +66,7 @@ class Outcome:
     gradients           gradients of single images since the start
     seconds             training time since the start, evaluation not included
     updates             batches in an epoch
-    state_per_weight    bytes of the optimizer's state, as its `init` makes it, for each weight
+    state_per_weight    bytes of the optimizer's state for each weight
     test_loss           on the test images, after the last epoch; None for a trial that reads none
     test_accuracy       likewise
     """
@@ -97,11 +97,15 @@ def _run(trial: Trial, data: Mapping[str, Split]) -> Outcome:
     workload = trial.workload
     model = MLP(workload.sizes, workload.activation, workload.init, workload.loss, trial.seed)
     loader = Loader(data["train"], workload.batch_size, trial.seed)
-    outcome = Outcome(
-        updates=len(loader), state_per_weight=state_per_weight(model, trial.optimizer)
-    )
+    outcome, progress = Outcome(updates=len(loader)), Progress()
     records = fit(
-        model, trial.optimizer, loader, trial.epochs, schedule=trial.schedule, val=data["val"]
+        model,
+        trial.optimizer,
+        loader,
+        trial.epochs,
+        schedule=trial.schedule,
+        val=data["val"],
+        progress=progress,
     )
     update, before = 0, 0.0
     try:
@@ -119,10 +123,5 @@ def _run(trial: Trial, data: Mapping[str, Split]) -> Outcome:
             outcome.test_loss, outcome.test_accuracy = test.loss, test.accuracy
     except DivergedError as error:
         outcome.status, outcome.message = "diverged", error.what
+    outcome.state_per_weight = sum(map(nbytes, progress.states)) / len(model.w)
     return outcome
-
-
-def state_per_weight(model: MLP, optimizer: Optimizer) -> float:
-    """Bytes of all arrays in the optimizer's state, for each weight of the model."""
-    slots = [Slot(w, dw, optimizer.init(w)) for w, dw in arrays_to_update(model, optimizer)]
-    return sum(nbytes(slot.state) for slot in slots) / len(model.w)

@@ -24,8 +24,8 @@ import numpy as np
 
 from ..datasets.split import Split
 from ..environment import environment
+from ..files import writing
 from ..own_file import import_file
-from ..runs import writing
 from . import fingerprint
 from .trials import Outcome, Trial, run
 
