@@ -28,7 +28,7 @@ from .hyper import Interval, checked
 from .loop import Progress, Record, arrays_to_update
 from .model import MLP
 from .optim import Optimizer, State
-from .optim.base import leaves
+from .optim.base import copied, leaves
 
 FORMAT = 1  # version of the file
 DESCRIPTION = "description"
@@ -85,7 +85,7 @@ class Checkpoint:
         if not self.progress.is_new:
             self._check_states(optimizer, [w for w, _ in arrays_to_update(model, optimizer)])
         model.w = self.w
-        states = [_copied(state) for state in self.progress.states]
+        states = [copied(state) for state in self.progress.states]
         return replace(self.progress, states=states)
 
     def _check_states(self, optimizer: Optimizer, arrays: list[Array]) -> None:
@@ -217,22 +217,6 @@ def _decoded(value: Any, arrays: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return arrays.pop(value[0])
     return value
-
-
-def _copied(state: State) -> State:
-    """The state with arrays of its own, on cache lines."""
-    return {
-        key: _copied(value) if isinstance(value, dict) else _copied_array(value)
-        for key, value in state.items()
-    }
-
-
-def _copied_array(value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
-    copy = aligned_zeros(value.shape, value.dtype)
-    copy[...] = value
-    return copy
 
 
 def _npy(array: NDArray[Any]) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from .arrays import Array
 from .errors import NnscratchError
 from .optim import NEEDS, OPTIMIZERS, WRAPPERS, Optimizer, State
-from .optim.base import leaves
+from .optim.base import copied, leaves
 from .trial import SHAPES, Run, begin
 
 LIMITS: dict[str, Callable[[Any], float]] = {
@@ -311,7 +311,7 @@ def a_saved_state_goes_on_as_if_nothing_had_happened(
 ) -> Iterator[str]:
     for steps in (1, 4):
         run = begin(make(), uneven="loss" not in make().needs).updates(steps)
-        restored = Run(make(), run.w.copy(), _saved_and_loaded(run.state), run.uneven)
+        restored = Run(make(), run.w.copy(), copied(run.state), run.uneven)
         restored.steps = run.steps
         run.updates(4)
         restored.updates(4)
@@ -505,16 +505,6 @@ def claimed_name(cls: type[Optimizer]) -> str:
 
 def _arrays(state: State) -> Iterator[tuple[str, Array]]:
     return ((key, value) for key, value in leaves(state) if isinstance(value, np.ndarray))
-
-
-def _saved_and_loaded(state: State) -> State:
-    """The state as a file would give it back: new arrays, plain numbers and strings."""
-    return {
-        key: _saved_and_loaded(value)
-        if isinstance(value, dict)
-        else (value.copy() if isinstance(value, np.ndarray) else value)
-        for key, value in state.items()
-    }
 
 
 def _bits(array: Array) -> bytes:

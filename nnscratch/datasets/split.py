@@ -145,7 +145,7 @@ def data_hash(splits: Mapping[str, Split]) -> str:
     digest = hashlib.sha256()
     for name, split in splits.items():
         digest.update(f"{name} {split.images.shape} {split.unit} {split.dtype}".encode())
-        digest.update(np.ascontiguousarray(split.images).tobytes())
+        digest.update(np.ascontiguousarray(split.images).data)
         digest.update(split.labels.astype("<i8").tobytes())
     return digest.hexdigest()[:16]
 

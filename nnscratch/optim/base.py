@@ -236,6 +236,20 @@ def leaves(state: State, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
+def copied(state: State) -> State:
+    """The state with arrays of its own, on cache lines."""
+    copy: State = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            copy[key] = copied(value)
+        elif isinstance(value, np.ndarray):
+            copy[key] = aligned_zeros(value.shape, value.dtype)
+            copy[key][...] = value
+        else:
+            copy[key] = value
+    return copy
+
+
 def nbytes(state: State) -> int:
     """Bytes of all arrays in a state."""
     return sum(value.nbytes for _, value in leaves(state) if isinstance(value, np.ndarray))
