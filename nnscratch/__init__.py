@@ -32,7 +32,7 @@ from .hyper import hyper
 from .initializers import INITIALIZERS, Initializer
 from .keras_names import FROM_KERAS
 from .loaders import LOADERS, Loader, batch, mini_batch, stochastic
-from .loop import Progress, Record, fit
+from .loop import fit
 from .losses import LOSSES, Loss
 from .model import MLP, Evaluation, Parameter
 from .numerical import numerical_gradient
@@ -46,6 +46,7 @@ from .optim import (
     WeightEMA,
     Wrapper,
 )
+from .progress import Progress, Record
 from .schedules import SCHEDULES, Schedule
 
 __all__ = [

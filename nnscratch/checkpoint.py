@@ -1,17 +1,7 @@
-"""Checkpoints: a training run between two updates, as one file; npz without pickle.
+"""Checkpoints: a training run between two updates, as one file."""
 
-A file is believed in nothing. It may hold arrays of numbers and one JSON text; only members that
-are stored as they are, so that none is larger than the file; no name in it becomes a path or a
-class. What numpy.load would do with it, evaluate a header, or pickle, is not done.
-"""
-
-import hashlib
-import io
 import json
-import math
 import os
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,23 +10,18 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Array, aligned_zeros
-from .environment import version
+from .archive import NAME, Unreadable, can_hold, packed, sensible, shown, unpacked
+from .arrays import Array
 from .errors import CheckpointError, UsageError
 from .files import write_whole
 from .hyper import Interval, checked
-from .loop import Progress, Record, arrays_to_update
 from .model import MLP
 from .optim import Optimizer, State
 from .optim.base import copied, leaves
+from .progress import Progress, Record
+from .slots import arrays_to_update
 
 FORMAT = 1  # version of the file
-DESCRIPTION = "description"
-LARGEST_DESCRIPTION = 64_000_000  # bytes
-LARGEST_DIRECTORY = 1_000_000  # bytes of the list of members
-DTYPE = re.compile(r"\|b1|[<|][iu][1248]|<f[48]")
-NPY_MAGIC = b"\x93NUMPY\x01\x00"
-NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 NUMBERS = [  # of a Progress, as JSON holds them
     *("update", "examples", "seed", "optimizer", "loader", "first_epoch"),
     *("first_loss", "loss_sum", "seen", "seconds"),
@@ -135,11 +120,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"there is no checkpoint {path}", "give the file of a checkpoint")
         with path.open("rb") as file:
-            return _from_file(file, os.fstat(file.fileno()).st_size)
+            return from_file(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         what = f"{path} cannot be read ({error.strerror})"
         raise CheckpointError(what, f"make {path} readable") from None
-    except _Unreadable as error:
+    except Unreadable as error:
         raise CheckpointError(
             f"{path} is no checkpoint that can be read: {error}",
             "use an earlier checkpoint, or begin the run anew",
@@ -155,45 +140,24 @@ def to_bytes(
         raise UsageError(what, "save it while a record is held")
     arrays: dict[str, Any] = {"w": progress.gradient_point(model)}
     states = [_coded(state, f"{k}", arrays) for k, state in enumerate(progress.states)]
-    members = {name: _npy(np.asarray(array)) for name, array in arrays.items()}
     description = {
-        "format": FORMAT,
-        "nnscratch": version("nnscratch"),
         "network": model.description,
         "progress": {name: getattr(progress, name) for name in NUMBERS},
         "states": states,
-        "arrays": {
-            name: {
-                "dtype": array.dtype.str,
-                "shape": list(array.shape),
-                "is_scalar": isinstance(array, np.generic),
-                "sha256": hashlib.sha256(members[name]).hexdigest(),
-            }
-            for name, array in arrays.items()
-        },
         "history": [asdict(record) for record in history],
         "about": about,
     }
     try:
-        text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+        return packed(description, arrays, FORMAT)
     except (TypeError, ValueError) as error:
         raise UsageError(f"about is nothing that JSON can hold ({error})", "leave it out") from None
-    if len(text) > LARGEST_DESCRIPTION - 1000 or 100 * len(members) > LARGEST_DIRECTORY:
-        what = "the history, or the number of arrays in the states, is too long for a checkpoint"
-        raise UsageError(what, "save less of the history, or train in more than one run")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in {DESCRIPTION: _npy(text), **members}.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980: same run, same bytes
-            archive.writestr(member, content)
-    return buffer.getvalue()
 
 
 def _coded(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     """A state, or an entry of one, as JSON: an array is put aside, and is a list with its name."""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _coded(entry, f"{name}.{key}", arrays) for key, entry in value.items()}
-    if isinstance(value, np.ndarray | np.generic) and DTYPE.fullmatch(value.dtype.str):
+    if isinstance(value, np.ndarray | np.generic) and can_hold(value):
         if name in arrays or not NAME.fullmatch(name):
             what = f"the optimizer's state has an entry {name}, which can be no name in a file"
             raise UsageError(what, "name entries with letters, digits and _")
@@ -219,117 +183,25 @@ def _decoded(value: Any, arrays: dict[str, Any]) -> Any:
     return value
 
 
-def _npy(array: NDArray[Any]) -> bytes:
-    """The array as numpy.save writes it, row after row."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
-    return buffer.getvalue()
-
-
-class _Unreadable(Exception):
-    """Says in what a file is no checkpoint."""
-
-
-def _from_file(file: IO[bytes], size: int) -> Checkpoint:
-    start = file.read(2)
-    if not start:
-        raise _Unreadable("it is empty")
-    if start != b"PK":
-        raise _Unreadable("it is of another kind; a checkpoint is an npz file")
-    _check_directory(file, size)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive, size)
-            if DESCRIPTION not in members:
-                raise _Unreadable(f"it has no {DESCRIPTION}")
-            if members[DESCRIPTION].file_size > LARGEST_DESCRIPTION:
-                raise _Unreadable(f"its {DESCRIPTION} is too large")
-            _, text = _content(members, DESCRIPTION, archive)
-            return _from_description(json.loads(bytes(text)), members, archive)
-    except _Unreadable:
-        raise
-    except UsageError as error:
-        raise _Unreadable(f"its description makes no sense: {error.what}") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
-        raise _Unreadable(f"it is damaged ({error})") from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        what = f"its description makes no sense ({type(error).__name__}: {str(error)!r:.80})"
-        raise _Unreadable(what) from None
-    except (NotImplementedError, RuntimeError) as error:  # an archive with a password, and such
-        raise _Unreadable(f"no checkpoint was written so ({error})") from None
-
-
-def _check_directory(file: IO[bytes], size: int) -> None:
-    """Refuse a list of members so long that reading it would fill the memory.
-
-    zipfile reads all of it at once. It ends with 22 bytes; those of large archives with more.
-    """
-    file.seek(max(0, size - 42))
-    end = file.read(42)
-    if end[-22:-18] != b"PK\5\6":
-        raise _Unreadable("it is cut off, or something was added at its end")
-    length = int.from_bytes(end[-10:-6], "little")
-    if length > LARGEST_DIRECTORY or (end[:4] == b"PK\6\7" and size < 2**31):
-        raise _Unreadable("it has too many members")
-    file.seek(0)
-
-
-def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members by name without .npy, if all are stored as they are and are no larger than it."""
-    members = {}
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if not NAME.fullmatch(name) or name == info.filename or name in members:
-            raise _Unreadable(f"no checkpoint has a member {info.filename[:80]!r} like this")
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise _Unreadable(f"its member {name[:80]} is compressed")
-        members[name] = info
-    if sum(info.file_size for info in members.values()) > size:
-        raise _Unreadable("its members are larger than the file")
-    return members
-
-
-def _content(
-    members: Mapping[str, zipfile.ZipInfo], name: str, archive: zipfile.ZipFile
-) -> tuple[bytes, memoryview]:
-    """A member, and in it the bytes of its array, behind a header that is not looked at."""
-    content = archive.read(members[name])
-    if not content.startswith(NPY_MAGIC):
-        raise _Unreadable(f"its {name} is no array")
-    return content, memoryview(content)[10 + int.from_bytes(content[8:10], "little") :]
-
-
-def _from_description(
-    description: dict[str, Any], members: Mapping[str, zipfile.ZipInfo], archive: zipfile.ZipFile
-) -> Checkpoint:
-    number, made_by = description["format"], description["nnscratch"]
-    if not isinstance(number, int) or number < 1:
-        raise _Unreadable(f"its format is {number!r:.80}")
-    if number > FORMAT:
-        raise _Unreadable(
-            f"it has format {number} of nnscratch {made_by!r:.80}, and this is nnscratch "
-            f"{version('nnscratch')}, which knows up to {FORMAT}: upgrade"
+def from_file(file: IO[bytes], size: int) -> Checkpoint:
+    """The checkpoint in a file of that many bytes; Unreadable if it is none."""
+    description, arrays = unpacked(file, size, FORMAT)
+    with sensible():
+        json.dumps([description["history"], description["about"]], allow_nan=False)  # has no nan
+        w = arrays.pop("w")
+        states = description["states"]
+        if not all(isinstance(state, dict) for state in states):
+            raise Unreadable("its states are none")
+        decoded = [_decoded(state, arrays) for state in states]
+        if arrays:
+            raise Unreadable(f"its states do not have {', '.join(sorted(arrays))}")
+        return Checkpoint(
+            network=dict(description["network"]),
+            w=w,
+            progress=_progress(description["progress"], decoded),
+            history=[_record(entry) for entry in description["history"]],
+            about=dict(description["about"]),
         )
-    about = description["arrays"]
-    if {DESCRIPTION, *about} != set(members):
-        odd = sorted({DESCRIPTION, *about} ^ set(members))
-        raise _Unreadable(f"its description does not fit its members: {shown(', '.join(odd))}")
-    json.dumps([description["history"], description["about"]], allow_nan=False)  # JSON has no nan
-    arrays = {name: _array(name, of, members, archive) for name, of in about.items()}
-    w = arrays.pop("w")
-    states = description["states"]
-    if not all(isinstance(state, dict) for state in states):
-        raise _Unreadable("its states are none")
-    decoded = [_decoded(state, arrays) for state in states]
-    if arrays:
-        raise _Unreadable(f"its states do not have {', '.join(sorted(arrays))}")
-    return Checkpoint(
-        network=dict(description["network"]),
-        w=w,
-        progress=_progress(description["progress"], decoded),
-        history=[_record(entry) for entry in description["history"]],
-        about=dict(description["about"]),
-    )
 
 
 def _progress(numbers: Mapping[str, Any], states: list[State]) -> Progress:
@@ -351,32 +223,6 @@ def _record(entry: Mapping[str, Any]) -> Record:
         if entry[name] is not None:
             checked(name, entry[name], float, NATURAL, "")
     return Record(**{**entry, "ends_epoch": bool(entry["ends_epoch"])})
-
-
-def _array(
-    name: str,
-    about: Mapping[str, Any],
-    members: Mapping[str, zipfile.ZipInfo],
-    archive: zipfile.ZipFile,
-) -> Any:
-    """The array of that name, on a cache line, if it is the one that was written."""
-    if not DTYPE.fullmatch(about["dtype"]):
-        raise _Unreadable(f"its {name} holds {about['dtype']!r:.80}, not numbers")
-    dtype = np.dtype(about["dtype"])
-    shape = tuple(checked("a size", n, int, NATURAL, "") for n in about["shape"])
-    content, body = _content(members, name, archive)
-    if len(body) != math.prod(shape) * dtype.itemsize:
-        raise _Unreadable(f"its {name} has {len(body):,} bytes, which is not {dtype}{list(shape)}")
-    if hashlib.sha256(content).hexdigest() != about["sha256"]:
-        raise _Unreadable(f"its {name} is not what was written (sha256 differs)")
-    array = aligned_zeros(shape, dtype.newbyteorder("="))
-    array[...] = np.frombuffer(body, dtype).reshape(shape)
-    return array[()] if about["is_scalar"] else array
-
-
-def shown(name: str) -> str:
-    """A name out of a file, fit to be printed: it may hold what moves the cursor."""
-    return name if name.isprintable() and len(name) < 200 else repr(name)[:200]
 
 
 def _check_state(optimizer: Optimizer, new: State, state: State) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .errors import NnscratchError, NnscratchWarning, UsageError
 from .hyper import Interval, requirement
-from .signals import Interrupted
+from .signals import Interrupted, ending
 
 WHOLE = re.compile(r"[+-]?[0-9]+")
 REAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -36,7 +36,8 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no u-umlaut is no error
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = command(sys.argv[1:] if argv is None else argv)
+        with ending():
+            code = command(sys.argv[1:] if argv is None else argv)
         print(end="", flush=True)
     except NnscratchError as error:
         return _tell(f"nnscratch: error: {error.what}", f"fix: {error.fix}", error.exit_code)
@@ -45,9 +46,6 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
         return _tell(f"nnscratch: error: out of memory ({error})", fix, 1)
     except Interrupted as stop:
         return _tell(f"nnscratch: {stop.what}", stop.fix, stop.exit_code)
-    except KeyboardInterrupt:
-        print("nnscratch: interrupted", file=sys.stderr)
-        return 130
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, errno.ENOSPC):
             raise

@@ -17,6 +17,7 @@ from .hyper import Interval, checked, known_name
 from .optim import Optimizer
 from .report import write_report
 from .runs import RunFolder, alone
+from .signals import Interrupted
 from .study import design as designs
 from .study import fingerprint
 from .study.asked import BASELINE, PROG, Asked, parse
@@ -176,11 +177,10 @@ def work(
                         failed.add(row.key)
                     bar.set_postfix_str(f"{row.optimizer}, {row.stage}", refresh=False)
                     bar.update(min(seconds[trial], left - bar.n))  # a search may be extended
-    except KeyboardInterrupt:
+    except Interrupted as stop:
         count = len(Ledger(ledger.path).rows)  # as it lies on the disk
         kept = f"{count} trials are kept in {ledger.path}; the same command goes on"
-        print(f"\n{kept}", file=sys.stderr)
-        raise
+        raise Interrupted(stop.exit_code, stop.what, kept) from None
     finally:
         pool.close()
     return len(failed)

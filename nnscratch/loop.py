@@ -7,119 +7,24 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import seeds
 from .arrays import Array, Labels
 from .datasets.split import Pixels, Split
-from .errors import DivergedError, NnscratchWarning, UsageError
+from .divergence import check_finite, check_loss, check_weights
+from .errors import NnscratchWarning, UsageError
 from .hyper import Interval, as_part, checked
 from .loaders import Loader
 from .model import MLP
-from .optim import NEEDS, OPTIMIZERS, Optimizer, State
-from .optim.base import leaves
+from .optim import NEEDS, OPTIMIZERS, Optimizer
+from .progress import Progress, Record
 from .schedules import SCHEDULES, Schedule
+from .slots import Slot, arrays_to_update, refuse_shared, update_all
 
 SUPPLIED = {"loss", "norm", "moments"}  # what the network gives of what an optimizer may need
 RAW = 100.0  # inputs so large are pixels that nobody has divided
-BLOWN_UP = 1e6  # a loss so many times the first one will not come back
-
-
-@dataclass(frozen=True)
-class Record:
-    """The state of a training run after an update.
-
-    epoch          which epoch the update belongs to, counted from 1
-    update         batches so far: updates, but for optimizers that want a batch more than once
-    examples       gradients of single examples so far
-    lr             learning rate of this update; None for an optimizer that has none
-    train_loss     mean loss in this epoch so far, of each batch before its update
-    seconds        time in this epoch so far: reading, gradient and update, nothing else
-    ends_epoch     whether this was the last update of the epoch
-    val_loss       mean loss on the validation images; None within an epoch, or without them
-    val_accuracy   share of them classified rightly; None likewise
-    """
-
-    epoch: int
-    update: int
-    examples: int
-    lr: float | None
-    train_loss: float
-    seconds: float
-    ends_epoch: bool
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-
-
-@dataclass
-class Progress:
-    """Where a training run stands between two updates: all that `fit` needs to go on, but for w.
-
-        progress = Progress()
-        for record in fit(model, optimizer, loader, 10, progress=progress): ...
-
-    update        batches so far
-    examples      gradients of single examples so far
-    seed          the model's seed when the run began
-    optimizer     full name of the optimizer
-    loader        what the loader was then (see Loader.origin); None before
-    first_epoch   the loader's epoch in which the run began, counted from 0
-    first_loss    the loss of the first batch; None before it
-    loss_sum      sum of the losses in this epoch so far
-    seen          number of examples in it
-    seconds       time in this epoch so far
-    states        the optimizer's states, one for each array that it updates
-    is_whole      False while an update is under way, and for ever if it was broken off
-
-    There is no random generator to keep: all random numbers of a run are those of a seed and of
-    the number of an epoch or of a gradient (see `seeds`).
-    """
-
-    update: int = 0
-    examples: int = 0
-    seed: int = 0
-    optimizer: str | None = None
-    loader: str | None = None
-    first_epoch: int = 0
-    first_loss: float | None = None
-    loss_sum: float = 0.0
-    seen: int = 0
-    seconds: float = 0.0
-    states: list[State] = field(default_factory=list)
-    is_whole: bool = True
-    _gradient_point: Array | None = field(default=None, repr=False)
-    _at_readout: bool = field(default=False, repr=False)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no run has begun with it."""
-        return self.loader is None
-
-    def gradient_point(self, model: MLP) -> Array:
-        """The weights where the next gradient is wanted, not a copy.
-
-        While a record is held, the model has the weights to evaluate; most often they are the same.
-        """
-        return self._gradient_point if self._at_readout else model.w  # type: ignore[return-value]
-
-    def enter_readout(self, model: MLP, slots: "list[Slot]", optimizer: Optimizer) -> None:
-        """Give the model the weights to evaluate and to save, and keep where it was."""
-        points = [optimizer.readout(slot.w, slot.state) for slot in slots]
-        if all(point is slot.w for point, slot in zip(points, slots, strict=True)):
-            return
-        if self._gradient_point is None:
-            self._gradient_point = np.empty_like(model.w)
-        self._gradient_point[...] = model.w
-        self._at_readout = True  # before the copies: broken off among them, w is still kept
-        for point, slot in zip(points, slots, strict=True):
-            slot.w[...] = point
-
-    def leave_readout(self, model: MLP) -> None:
-        if self._at_readout:
-            model.w = self.gradient_point(model)
-            self._at_readout = False
 
 
 def fit(
@@ -213,7 +118,7 @@ def _records(
             with np.errstate(over="ignore", invalid="ignore"):  # checked for here, by name
                 progress.is_whole = False
                 loss = take_gradient(model, slots, optimizer, x, labels, progress)
-                _check_loss(loss, progress, model, scheduled, x)
+                check_loss(loss, progress, model, scheduled, x)
                 update_all(slots, scheduled)
                 progress.examples += len(labels)
                 while again := [slot for slot in slots if optimizer.same_batch(slot.state)]:
@@ -221,7 +126,7 @@ def _records(
                     update_all(again, scheduled)
                     progress.examples += len(labels)
             if progress.update == 0:
-                _refuse_shared(optimizer, progress.states)
+                refuse_shared(optimizer, progress.states)
             progress.update += 1
             progress.seen += len(labels)
             progress.loss_sum += loss * len(labels)
@@ -233,7 +138,7 @@ def _records(
             progress.enter_readout(model, slots, optimizer)
             result = None
             with np.errstate(over="ignore", invalid="ignore"):
-                _check_weights(progress, model, scheduled, x)
+                check_weights(progress, model, scheduled, x)
                 if ends_epoch and val:
                     result = model.evaluate(val.x, val.labels)
                     check_finite("validation loss", result.loss, optimizer, progress.update)
@@ -251,7 +156,7 @@ def _records(
             began = time.perf_counter()
 
 
-def _slots(model: MLP, optimizer: Optimizer, loader: Loader, progress: Progress) -> "list[Slot]":
+def _slots(model: MLP, optimizer: Optimizer, loader: Loader, progress: Progress) -> list[Slot]:
     """The slots of a run that begins, with new states, or that goes on, with those it has."""
     if not progress.is_whole:
         raise UsageError(
@@ -266,7 +171,7 @@ def _slots(model: MLP, optimizer: Optimizer, loader: Loader, progress: Progress)
         progress.optimizer, progress.loader = optimizer.full_name, loader.origin
         progress.first_epoch = loader.epochs_begun
         progress.states = [optimizer.init(w) for w, _ in arrays]
-        _refuse_shared(optimizer, progress.states)
+        refuse_shared(optimizer, progress.states)
     for before, now in (
         (progress.optimizer, optimizer.full_name),
         (progress.loader, loader.origin),
@@ -287,25 +192,6 @@ def _warn_of_raw_pixels(split: Split) -> None:
         warnings.warn(message, NnscratchWarning, stacklevel=4)
 
 
-def _refuse_shared(optimizer: Optimizer, states: list[State]) -> None:
-    """UsageError if two states, or two arrays in them, are one and the same."""
-    owners: dict[int, str] = {}  # what lies at that address?
-    for k, state in enumerate(states):
-        places = {f"state {k}": id(state)}
-        places |= {
-            f"{name} in state {k}": value.ctypes.data
-            for name, value in leaves(state)
-            if isinstance(value, np.ndarray) and value.size
-        }
-        for name, place in places.items():
-            if place in owners:
-                raise UsageError(
-                    f"{optimizer.name} has one array or state for {owners[place]} and for {name}",
-                    "make a new one for each: in init, and not in the class or the file",
-                )
-            owners[place] = name
-
-
 def check_supplied(optimizer: Optimizer) -> None:
     """UsageError for an optimizer that needs what the network does not give."""
     if missing := sorted(optimizer.needs - SUPPLIED):
@@ -314,17 +200,9 @@ def check_supplied(optimizer: Optimizer) -> None:
         raise UsageError(what, "choose another optimizer for the network")
 
 
-def arrays_to_update(model: MLP, optimizer: Optimizer) -> list[tuple[Array, Array]]:
-    """The pairs (w, dw) that the optimizer is to be called with, according to its scope."""
-    views = {"tensor": model.parameters, "layer": model.matrices}
-    if optimizer.scope in views:
-        return [(parameter.w, parameter.dw) for parameter in views[optimizer.scope]]
-    return [(model.w, model.dw)]
-
-
 def take_gradient(
     model: MLP,
-    slots: "list[Slot]",
+    slots: list[Slot],
     optimizer: Optimizer,
     x: Array | Pixels,
     labels: Labels,
@@ -351,65 +229,3 @@ def take_gradient(
         if "moments" in optimizer.needs:
             slot.state["moments"] = moments[k]
     return loss
-
-
-def update_all(slots: "list[Slot]", optimizer: Optimizer) -> None:
-    for slot in slots:
-        slot.update(optimizer)
-
-
-class Slot:
-    """An array, its gradient and the optimizer's state for it."""
-
-    def __init__(self, w: Array, dw: Array, state: State) -> None:
-        self.w, self.dw, self.state = w, dw, state
-
-    def update(self, optimizer: Optimizer) -> None:
-        if optimizer.update(self.w, self.dw, self.state) is not self.w:
-            raise UsageError(
-                f"{optimizer.name}: update did not return the w that it was given",
-                "write w -= step or w[...] = new, so that w itself changes, and then return w",
-            )
-
-
-def _check_loss(
-    loss: float, progress: Progress, model: MLP, optimizer: Optimizer, x: Array | Pixels
-) -> None:
-    """DivergedError unless the loss is finite and not far beyond the first one."""
-    first = progress.first_loss
-    if first is None and math.isfinite(loss):
-        progress.first_loss = loss
-    elif not math.isfinite(loss) or loss > BLOWN_UP * max(first or 0.0, 1.0):
-        for state in progress.states:  # as if this batch had not come
-            for need in optimizer.needs:
-                state.pop(need, None)
-        progress.is_whole = True
-        text = f"the loss is {loss:.4g}" + ("" if first is None else f", and was {first:.4g}")
-        raise _diverged(text, progress, model, optimizer, x)
-
-
-def _check_weights(progress: Progress, model: MLP, optimizer: Optimizer, x: Array | Pixels) -> None:
-    """DivergedError unless all weights are finite; their sum is then finite too, or huge."""
-    if not math.isfinite(float(np.sum(model.w))):
-        raise _diverged("weights are not finite", progress, model, optimizer, x)
-
-
-def _diverged(
-    text: str, progress: Progress, model: MLP, optimizer: Optimizer, x: Array | Pixels
-) -> DivergedError:
-    rate = "" if optimizer.rate is None else f" with lr {optimizer.rate:.4g}"
-    return DivergedError(
-        f"training diverged: after {progress.update} updates of {optimizer.full_name}{rate} "
-        f"{text}; {model.trouble(x)}",
-        "lower the learning rate, clip the gradient with --clip-norm 1 (nn.ClipNorm), or see that "
-        "the inputs are about 1 and the initializer suits the activation",
-    )
-
-
-def check_finite(name: str, number: float, optimizer: Optimizer, updates: int) -> None:
-    """DivergedError if the number is infinite or none at all."""
-    if not math.isfinite(number):
-        raise DivergedError(
-            f"training diverged: after {updates} updates the {name} is {number}",
-            f"lower the learning rate of {optimizer.name}, now {optimizer.rate}",
-        )

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .loop import Record
+from .progress import Record
 
 if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw need it
     from matplotlib.axes import Axes

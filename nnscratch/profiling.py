@@ -10,8 +10,8 @@ import numpy as np
 from . import products
 from .layers import Dense
 from .loaders import Loader
-from .loop import update_all
 from .model import CHUNK, MLP
+from .slots import update_all
 
 Result = TypeVar("Result")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Checkpoint, load_checkpoint, shown
+from .archive import shown
+from .checkpoint import Checkpoint, load_checkpoint
 from .command_line import Parser, flag, folder
 from .errors import CheckpointError, UsageError
 from .own_file import names_a_file

@@ -16,8 +16,8 @@ import numpy as np
 
 from .errors import UsageError, WriteError
 from .files import write_whole, writing
-from .loop import Record
 from .model import MLP
+from .progress import Record
 
 MODEL_FORMAT = 1  # version of model.npz
 CHECKPOINT = re.compile(r"checkpoint-([0-9]+)\.npz")

@@ -8,9 +8,9 @@ from typing import Any
 
 from .checkpoint import Checkpoint, to_bytes
 from .errors import CheckpointError, UsageError, WriteError
-from .loop import Progress, Record
 from .model import MLP
 from .optim import Optimizer
+from .progress import Progress, Record
 from .resume import flags_to_keep
 from .runs import RunFolder
 

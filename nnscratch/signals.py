@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -38,21 +38,39 @@ class Signals:
 
 @contextmanager
 def watched() -> Iterator[Signals]:
-    """The signals that come until the end of the block; afterwards all is as before.
-
-    In a thread other than the main one Python can watch none.
-    """
+    """The signals that come until the end of the block; afterwards all is as before."""
     signals = Signals()
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(NAMES, signals.handle):
         yield signals
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Interrupted at the first signal, so that whatever is open is closed."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        raise Interrupted(128 + number, f"stopped ({name})", "the same command begins anew")
+
+    with _handled(NAMES, handle):
+        yield
+
+
+@contextmanager
+def _handled(
+    names: Sequence[str], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """In the block the signals go there; in a thread other than the main one Python sees none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:  # nohup, and the background of a shell
-                signal.signal(number, signals.handle)
-        yield signals
+                signal.signal(number, handle)
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,14 +18,16 @@ from . import blas, plots
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .datasets.split import data_hash
+from .divergence import check_finite
 from .environment import environment, exactness
 from .errors import DivergedError
 from .hyper import Part, described
 from .loaders import LOADERS, Loader
-from .loop import Record, check_finite, fit
+from .loop import fit
 from .model import MLP, Evaluation
 from .optim import Optimizer
 from .profiling import profiled, table
+from .progress import Record
 from .resume import resumed
 from .runs import RunFolder, alone
 from .saver import Saver

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import nnscratch as nn
-from nnscratch import checkpoint
+from nnscratch import archive, checkpoint
 from nnscratch.datasets.idx import IdxFile
 
 MEMORY = 200_000_000  # bytes beyond those at the start
@@ -80,8 +80,8 @@ def checkpoint_reader():
 
     def read(content: bytes) -> str:
         try:
-            found = checkpoint._from_file(io.BytesIO(content), len(content))
-        except checkpoint._Unreadable:
+            found = checkpoint.from_file(io.BytesIO(content), len(content))
+        except archive.Unreadable:
             return "refused"
         assert (found.w == model.w).all()
         assert (found.progress.states[0]["m"] == m).all()

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch import checkpoint, files, loop
+from nnscratch import archive, checkpoint, divergence, files, loop
 from nnscratch.optim.base import leaves
 
 TRAINS = [name for name in nn.OPTIMIZERS if name != "newton"]
@@ -463,8 +463,8 @@ def test_any_bytes_anywhere_are_a_checkpoint_or_an_error_that_says_why(content, 
     whole = _some_checkpoint()
     place = min(at, len(whole))
     spoiled = whole[:place] + content + whole[place + len(content) :]
-    with suppress(checkpoint._Unreadable):  # anything else that is raised fails the test
-        checkpoint._from_file(io.BytesIO(spoiled), len(spoiled))
+    with suppress(archive.Unreadable):  # anything else that is raised fails the test
+        checkpoint.from_file(io.BytesIO(spoiled), len(spoiled))
 
 
 def _some_checkpoint() -> bytes:
@@ -605,7 +605,7 @@ def test_a_batch_that_was_broken_off_before_its_step_leaves_no_trace(optimizer, 
     next(nn.fit(net, optimizer, loader, 1, every=1, progress=progress))
     progress.first_loss = 1e-9
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "BLOWN_UP", 1e-9)
+        patch.setattr(divergence, "BLOWN_UP", 1e-9)
         with pytest.raises(nn.DivergedError):
             next(nn.fit(net, optimizer, loader, 1, every=1, progress=progress))
     held = through_a_file(net, progress, tmp_path / "run.npz")

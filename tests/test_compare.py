@@ -260,13 +260,17 @@ def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int)
     assert len(cells("study")) == len(cells(complete))  # nothing ran twice
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(complete: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(
+    number: signal.Signals, code: int, complete: Path
+) -> None:
     process = started(f"{SMALL} --jobs 2 --out study")
     wait_for_rows(process, "study", 2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to the workers too
+    os.killpg(process.pid, number)  # as a terminal or a batch system sends it, to the workers too
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     kept = len(cells("study"))
+    assert f"nnscratch: stopped ({number.name})\n" in err
     assert f"{kept} trials are kept in study/trials.csv; the same command goes on" in err
     assert "Traceback" not in err
     assert none_stay_behind(process.pid)

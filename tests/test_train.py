@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -523,13 +524,19 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_exit_code_6(capsys, monkey
     assert Path("a/model.npz").exists()
 
 
-def test_ctrl_c_ends_with_exit_code_130_and_without_a_traceback(capsys, monkeypatch) -> None:
-    def interrupted(*_: object, **__: object):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "fit", interrupted)
-    assert command(*QUICK) == 130
-    assert capsys.readouterr().err == "nnscratch: interrupted\n"
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_before_the_training_ends_it_without_a_traceback(
+    name: str, code: int, capsys, monkeypatch
+) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.default_int_handler)  # nohup ignores some
+    monkeypatch.setattr(train, "load_dataset", lambda *_, **__: os.kill(os.getpid(), number))
+    try:
+        assert command(*QUICK) == code
+    finally:
+        assert signal.signal(number, before) is signal.default_int_handler
+    stopped = f"nnscratch: stopped ({name})\nthe same command begins anew\n"
+    assert capsys.readouterr().err == stopped
 
 
 def test_a_reader_who_leaves_ends_the_run_quietly() -> None:

@@ -9,13 +9,15 @@ from threadpoolctl import threadpool_limits
 
 from ..activations import Activation
 from ..datasets.split import Split
+from ..divergence import check_finite
 from ..errors import DivergedError
 from ..initializers import Initializer
 from ..loaders import Loader
-from ..loop import Progress, check_finite, fit
+from ..loop import fit
 from ..losses import Loss
 from ..model import MLP
 from ..optim.base import Optimizer, nbytes
+from ..progress import Progress
 from ..schedules import Schedule
 
 

@@ -1,0 +1,105 @@
+"""Where a training run stands: its records, and all that it needs to go on."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .arrays import Array
+from .model import MLP
+from .optim import Optimizer, State
+from .slots import Slot
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state of a training run after an update.
+
+    epoch          which epoch the update belongs to, counted from 1
+    update         batches so far: updates, but for optimizers that want a batch more than once
+    examples       gradients of single examples so far
+    lr             learning rate of this update; None for an optimizer that has none
+    train_loss     mean loss in this epoch so far, of each batch before its update
+    seconds        time in this epoch so far: reading, gradient and update, nothing else
+    ends_epoch     whether this was the last update of the epoch
+    val_loss       mean loss on the validation images; None within an epoch, or without them
+    val_accuracy   share of them classified rightly; None likewise
+    """
+
+    epoch: int
+    update: int
+    examples: int
+    lr: float | None
+    train_loss: float
+    seconds: float
+    ends_epoch: bool
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass
+class Progress:
+    """Where a training run stands between two updates: all that `fit` needs to go on, but for w.
+
+        progress = Progress()
+        for record in fit(model, optimizer, loader, 10, progress=progress): ...
+
+    update        batches so far
+    examples      gradients of single examples so far
+    seed          the model's seed when the run began
+    optimizer     full name of the optimizer
+    loader        what the loader was then (see Loader.origin); None before
+    first_epoch   the loader's epoch in which the run began, counted from 0
+    first_loss    the loss of the first batch; None before it
+    loss_sum      sum of the losses in this epoch so far
+    seen          number of examples in it
+    seconds       time in this epoch so far
+    states        the optimizer's states, one for each array that it updates
+    is_whole      False while an update is under way, and for ever if it was broken off
+
+    There is no random generator to keep: all random numbers of a run are those of a seed and of
+    the number of an epoch or of a gradient (see `seeds`).
+    """
+
+    update: int = 0
+    examples: int = 0
+    seed: int = 0
+    optimizer: str | None = None
+    loader: str | None = None
+    first_epoch: int = 0
+    first_loss: float | None = None
+    loss_sum: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+    states: list[State] = field(default_factory=list)
+    is_whole: bool = True
+    _gradient_point: Array | None = field(default=None, repr=False)
+    _at_readout: bool = field(default=False, repr=False)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no run has begun with it."""
+        return self.loader is None
+
+    def gradient_point(self, model: MLP) -> Array:
+        """The weights where the next gradient is wanted, not a copy.
+
+        While a record is held, the model has the weights to evaluate; most often they are the same.
+        """
+        return self._gradient_point if self._at_readout else model.w  # type: ignore[return-value]
+
+    def enter_readout(self, model: MLP, slots: list[Slot], optimizer: Optimizer) -> None:
+        """Give the model the weights to evaluate and to save, and keep where it was."""
+        points = [optimizer.readout(slot.w, slot.state) for slot in slots]
+        if all(point is slot.w for point, slot in zip(points, slots, strict=True)):
+            return
+        if self._gradient_point is None:
+            self._gradient_point = np.empty_like(model.w)
+        self._gradient_point[...] = model.w
+        self._at_readout = True  # before the copies: broken off among them, w is still kept
+        for point, slot in zip(points, slots, strict=True):
+            slot.w[...] = point
+
+    def leave_readout(self, model: MLP) -> None:
+        if self._at_readout:
+            model.w = self.gradient_point(model)
+            self._at_readout = False
