@@ -100,6 +100,7 @@ CASES += [(train.main, ["--dataset", "digits", "--loader", name]) for name in nn
 CASES += [(compare.main, ["--opts", "sgd", "--tier", "smoke", "--dataset", "digits"])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("main", "argv"), CASES, ids=str)
 def test_every_flag_refuses_every_number_that_cannot_be(main, argv, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -122,6 +123,7 @@ def test_every_flag_refuses_every_number_that_cannot_be(main, argv, tmp_path, mo
     assert list(tmp_path.iterdir()) == []  # nothing was begun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("main", [train.main, compare.main])
 def test_every_choice_refuses_what_is_no_name(main, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)

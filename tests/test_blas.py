@@ -204,6 +204,7 @@ def environment_of(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "env.json").read_text()))
 
 
+@pytest.mark.slow
 @on_openblas
 def test_a_named_kernel_is_the_one_that_trains(tmp_path: Path) -> None:
     out = tmp_path / "run"
@@ -214,6 +215,7 @@ def test_a_named_kernel_is_the_one_that_trains(tmp_path: Path) -> None:
     assert (library["architecture"], library["num_threads"]) == (OTHER, 1)
 
 
+@pytest.mark.slow
 @on_openblas
 def test_default_is_what_openblas_picks(remembering: Path) -> None:
     for choice in ("auto", "default"):
@@ -237,6 +239,7 @@ def test_kernels_that_do_not_exist_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @on_openblas
 def test_the_first_training_finds_out_and_the_second_remembers(tmp_path: Path) -> None:
     first = run(*TRAIN, "--out", str(tmp_path / "1"), cache=tmp_path)

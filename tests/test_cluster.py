@@ -87,6 +87,7 @@ def begun(address: str, folder: str, rows: int) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_comes_to_the_results_of_one_machine(dask: Cluster) -> None:
     assert run(compare.main, shlex.split(f"{STUDY} --out local")) == 0
     dask.add_workers(2)
@@ -97,6 +98,7 @@ def test_a_cluster_that_loses_a_worker_comes_to_the_results_of_one_machine(dask:
     assert outcomes("remote") == outcomes("local")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_costs_no_finished_trial(dask: Cluster) -> None:
     dask.add_workers(1)
     process = begun(dask.address, "remote", rows=3)
@@ -127,6 +129,7 @@ def test_a_task_that_a_worker_cannot_unpack_has_failed_and_nobody_waits(dask: Cl
     assert result.outcome.message
 
 
+@pytest.mark.slow
 def test_a_cluster_without_any_worker_left_is_given_up_after_a_while(
     dask: Cluster, monkeypatch
 ) -> None:

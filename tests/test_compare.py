@@ -152,6 +152,7 @@ def test_a_complete_study_is_only_reported_again(complete: Path, capsys, monkeyp
     assert "tier smoke: the tier lr made small" in out
 
 
+@pytest.mark.slow
 def test_more_seeds_and_optimizers_run_only_what_is_missing(complete: Path, capsys) -> None:
     subprocess.run(["cp", "-r", complete, "more"], check=True)
     before = cells("more")
@@ -174,6 +175,7 @@ def test_more_seeds_and_optimizers_run_only_what_is_missing(complete: Path, caps
     assert Path("more/summary.csv").read_bytes() == (complete / "summary.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_same_command_finds_its_study_again(monkeypatch) -> None:
     flags = "--opts sgd --tier defaults --epochs 1 --seeds 1 --dataset digits --hidden 5"
     assert command(flags) == 0
@@ -184,6 +186,7 @@ def test_without_a_folder_the_same_command_finds_its_study_again(monkeypatch) ->
     assert list(Path("studies").iterdir()) == [folder]
 
 
+@pytest.mark.slow
 def test_an_estimate_is_given_before_the_work_begins() -> None:
     with started(f"{SMALL} --jobs 2 --out study") as process:
         assert process.stdout is not None
@@ -193,6 +196,7 @@ def test_an_estimate_is_given_before_the_work_begins() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_with_the_time_left() -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
@@ -244,6 +248,7 @@ def none_stay_behind(group: int) -> bool:
     return not processes_of(group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 9])
 def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int) -> None:
     process = started(f"{SMALL} --jobs 2 --out study")
@@ -260,6 +265,7 @@ def test_a_study_that_was_killed_goes_on_where_it_was(complete: Path, rows: int)
     assert len(cells("study")) == len(cells(complete))  # nothing ran twice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_finished_and_says_how_to_go_on(
     number: signal.Signals, code: int, complete: Path
@@ -314,6 +320,7 @@ def test_an_optimizer_of_ones_own_competes() -> None:
     assert [r["status"] for r in mine] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_dies_once_is_tried_again_and_all_is_well() -> None:
     own("Path('once').exists() or (Path('once').touch(), os._exit(1))")
     assert command(f"--opts sgd,own.py:Own {DEFAULTS}") == 0
@@ -323,6 +330,7 @@ def test_a_trial_whose_worker_dies_once_is_tried_again_and_all_is_well() -> None
     }
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_always_dies_has_failed_and_the_others_finish(capsys) -> None:
     own("os._exit(1)")
     assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
@@ -342,6 +350,7 @@ def test_a_trial_whose_worker_always_dies_has_failed_and_the_others_finish(capsy
     } == {2}
 
 
+@pytest.mark.slow
 def test_an_error_in_an_optimizer_fails_its_trials_with_the_message(capsys) -> None:
     own("raise KeyError('no m')")
     assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
@@ -352,6 +361,7 @@ def test_an_error_in_an_optimizer_fails_its_trials_with_the_message(capsys) -> N
     assert len(cells("study")) == 6
 
 
+@pytest.mark.slow
 def test_a_failed_trial_that_works_when_tried_again_leaves_no_trace_in_the_report() -> None:
     own("Path('stop').exists() and os._exit(1)")
     Path("stop").touch()
@@ -363,6 +373,7 @@ def test_a_failed_trial_that_works_when_tried_again_leaves_no_trace_in_the_repor
     assert not any("failed" in doubt for doubt in summary["doubts"])
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_ends_its_process_politely_fails_as_any_other() -> None:
     own("raise SystemExit(0)")
     assert command(f"--opts own.py:Own,sgd {DEFAULTS}") == 7
@@ -486,6 +497,7 @@ def test_an_own_optimizer_that_needs_what_there_is_not_is_refused_at_once(capsys
     assert "needs what the network does not give" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_killed_before_its_first_trial_has_an_empty_report(capsys) -> None:
     process = started(f"{SMALL} --jobs 2 --out study")
     while not Path("study/study.json").exists():
@@ -498,6 +510,7 @@ def test_a_study_killed_before_its_first_trial_has_an_empty_report(capsys) -> No
     assert command(f"{SMALL} --jobs 2 --out study") == 0
 
 
+@pytest.mark.slow
 def test_a_home_directory_in_out_is_understood_every_time(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     flags = "--opts sgd --tier defaults --epochs 1 --seeds 1 --dataset digits --hidden 5"

@@ -110,6 +110,7 @@ def test_the_files_arrive_whole_and_are_read(serve, tmp_path: Path, capsys) -> N
     assert server.url in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Retry downloading")
 @pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden, stall, garbled, bad_chunks])
 def test_whatever_one_mirror_does_the_other_is_tried(bad, serve, tmp_path, monkeypatch) -> None:
@@ -123,6 +124,7 @@ def test_whatever_one_mirror_does_the_other_is_tried(bad, serve, tmp_path, monke
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Retry downloading")
 @pytest.mark.parametrize("bad", [web_page, other_bytes, cut, forbidden, garbled])
 def test_with_no_good_mirror_nothing_is_left_and_each_reason_is_told(bad, serve, tmp_path) -> None:
@@ -159,6 +161,7 @@ def test_a_refused_connection_is_noticed_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 def test_a_name_server_that_never_answers_is_given_up_within_ten_seconds(
     tmp_path, monkeypatch
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_garbled_greeting_is_no_answer(tmp_path: Path) -> None:
             mnist.download(tmp_path, FILES, [f"http://127.0.0.1:{server.getsockname()[1]}/"])
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_says_nothing_is_given_up_within_ten_seconds(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()

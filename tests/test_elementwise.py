@@ -154,6 +154,7 @@ def test_the_compiled_loop_computes_numbers_outside_and_in_no_wider_type() -> No
         assert wide not in loop
 
 
+@pytest.mark.slow
 @with_numba
 def test_an_edited_formula_takes_effect_although_machine_code_is_kept(tmp_path: Path) -> None:
     program = tmp_path / "own.py"

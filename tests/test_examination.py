@@ -47,6 +47,7 @@ def test_the_ten_public_mistakes_and_the_slips_are_among_the_wrong_ones() -> Non
     assert len({cls.__name__ for cls in WRONG}) == len(WRONG)
 
 
+@pytest.mark.slow
 def test_no_part_of_the_examination_is_idle() -> None:
     """Each test is failed by at least one of the wrong optimizers, or by one of these."""
 
@@ -214,6 +215,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "mine.py"
 
 
+@pytest.mark.slow
 def test_the_command_passes_everything_of_ours(capsys) -> None:
     assert command() == 0
     lines = capsys.readouterr().out.splitlines()

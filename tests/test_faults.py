@@ -194,6 +194,7 @@ def test_what_a_killed_download_has_left_is_removed_the_next_day(serve, tmp_path
     assert sorted(path.name for path in cache.glob("download-*")) == ["download-new"]
 
 
+@pytest.mark.slow
 def test_eight_processes_that_find_an_empty_cache_all_get_whole_files(serve, tmp_path) -> None:  # noqa: F811
     server: Server = serve(good)
     code = f"""
@@ -413,6 +414,7 @@ def test_images_that_someone_changes_in_between_are_seen_as_they_are_now(toy: nn
 # --- consoles and libraries ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_poor_terminal_gets_the_same_lines() -> None:
     done = process(*SMALL, TERM="dumb", COLUMNS="1", PYTHONIOENCODING="cp1252")
     assert (done.returncode, done.stderr) == (0, "")
@@ -432,11 +434,13 @@ def test_a_broken_matplotlib_costs_the_figure_and_nothing_else(error, monkeypatc
     assert not Path("a/curves.png").exists()
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_none_costs_nothing() -> None:
     assert process(*SMALL, "--out", "a", MPLBACKEND="nonsense").returncode == 0
     assert Path("a/model.npz").exists()
 
 
+@pytest.mark.slow
 def test_our_own_warnings_stay_warnings_when_python_makes_errors_of_them() -> None:
     done = process(*SMALL[:-1], "1000", "--out", "a", python=("-O", "-W", "error"))
     assert done.returncode == 0, done.stderr
@@ -444,6 +448,7 @@ def test_our_own_warnings_stay_warnings_when_python_makes_errors_of_them() -> No
     assert Path("a/model.npz").exists()
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_that_is_not_there_plays_no_part() -> None:
     done = process(*SMALL, "--out", "a", TMPDIR="/nowhere", TMP="/nowhere", TEMP="/nowhere")
     assert done.returncode == 0, done.stderr
@@ -467,6 +472,7 @@ def test_a_system_without_file_handles_or_quota_keeps_the_old_checkpoint(number,
 # --- the table -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_table_of_faults_is_what_the_tests_are() -> None:
     covered, uncovered = faults.COVERED, faults.UNCOVERED
     assert sorted([*covered, *uncovered]) == list(range(1, 107))

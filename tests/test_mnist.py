@@ -40,6 +40,7 @@ def test_validation_is_a_stratified_sixth(mnist: nn.Dataset) -> None:
     assert abs(share - 1 / 6).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_adam_with_its_defaults_reaches_97_point_3(train_on_mnist, seed: int) -> None:
     result, _ = train_on_mnist("--opt", "adam", "--seed", str(seed))
@@ -47,6 +48,7 @@ def test_adam_with_its_defaults_reaches_97_point_3(train_on_mnist, seed: int) ->
     assert result["test_accuracy"] >= 0.973
 
 
+@pytest.mark.slow
 def test_the_lecture_preset_reaches_what_the_lectures_program_reaches(train_on_mnist) -> None:
     """91.2 % after 100 epochs, measured with a copy of the program itself."""
     result, history = train_on_mnist("--preset", "lecture")
@@ -54,6 +56,7 @@ def test_the_lecture_preset_reaches_what_the_lectures_program_reaches(train_on_m
     assert result["test_accuracy"] == pytest.approx(0.912, abs=0.004)
 
 
+@pytest.mark.slow
 def test_the_curve_of_another_framework_is_reproduced(train_on_mnist) -> None:
     """DeZero's published losses: sigmoid 784-1000-10, SGD 0.01, batch 100, N(0, 1/fan_in)."""
     _, history = train_on_mnist(

@@ -58,6 +58,7 @@ def test_nothing_is_listed_that_was_not_asked_for() -> None:
     assert MEASURED.keys() == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in SLOW])
 def test_the_first_epoch_is_the_one_that_was_measured(name: str, mnist: nn.Dataset) -> None:
     """Other numbers of threads and BLAS kernels round otherwise: half a percent."""

@@ -76,6 +76,7 @@ def test_only_what_all_studies_have_is_ranked(order, tmp_path: Path, capsys) -> 
     assert "momentum" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_interval_is_wide_where_seeds_disagree_and_narrow_where_they_do_not(order) -> None:
     rng = np.random.default_rng(0)
 

@@ -38,6 +38,7 @@ def test_the_parts_are_the_whole_and_each_took_time() -> None:
 SLEEP = 0.05  # seconds in each call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "owner", "method", "calls"),
     [
@@ -90,6 +91,7 @@ def test_the_speed_is_work_over_time() -> None:
     assert "128 x 784 x 1,000" in text
 
 
+@pytest.mark.slow
 def test_profile_is_a_flag_of_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nnscratch.train", "--dataset", "digits", "--epochs", "2"]
     command += ["--hidden", "20", "--profile", "--json", "--out", str(tmp_path / "run")]

@@ -472,6 +472,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @EVERY
 @settings(PROFILE, max_examples=25)
 @given(

@@ -27,6 +27,7 @@ def run(code: str, namespace: dict) -> None:
     exec(compile(code, "README.md", "exec"), namespace)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mnist_folder")
 def test_the_ten_lines_print_what_stands_below_them(capsys) -> None:
     ten_lines, by_hand = BLOCKS[:2]

@@ -99,6 +99,7 @@ class SignalAt:
 # --- going on ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", ["batch", "mini_batch", "stochastic"])
 @pytest.mark.parametrize("opt", ["sgd", "sam", "muon", "lbfgs", "weights_ema"])
 def test_a_run_stopped_within_an_epoch_ends_with_the_same_bits(opt, loader, monkeypatch, capsys):

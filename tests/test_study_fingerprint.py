@@ -110,6 +110,7 @@ def packaged(tmp_path: Path):
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imported", ["from helpers import maths", "import helpers.maths as maths"])
 @pytest.mark.parametrize("packages", [(), ("helpers", "helpers/deep")])
 def test_what_an_own_file_imports_from_folders_beside_it_is_its_code(
@@ -120,6 +121,7 @@ def test_what_an_own_file_imports_from_folders_beside_it_is_its_code(
     assert fingerprint.of_code(packaged("c", imported, "-7 * x", *packages)) != plain
 
 
+@pytest.mark.slow
 def test_a_worker_elsewhere_has_the_folders_beside_an_own_file(packaged, toy: nn.Split) -> None:
     optimizer = packaged("here", "from helpers import maths", "-x", "helpers")
     trial = Trial(workload(sizes=(12, 5, 3)), optimizer, nn.SCHEDULES["constant"](), 1, 0, False)
@@ -150,6 +152,7 @@ def test_an_own_file_beside_this_package_is_the_same_code_elsewhere(monkeypatch)
     assert fingerprint._imports(fingerprint.Place(path, path.parent)) == set()
 
 
+@pytest.mark.slow
 def test_each_optimizer_has_the_code_that_it_runs_and_no_more(monkeypatch) -> None:
     codes = {name: fingerprint.of_code(cls()) for name, cls in nn.OPTIMIZERS.items()}
     assert len({codes[name] for name in ("sgd", "adam", "sam", "muon", "lookahead")}) == 5

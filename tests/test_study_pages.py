@@ -92,6 +92,7 @@ def drawn(analysis: Analysis) -> dict[str, Any]:
 # --- files -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_trials_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
     assert run(report.main, [str(folder)]) == 0
@@ -164,6 +165,7 @@ def pdflatex() -> str:
     return found
 
 
+@pytest.mark.slow
 def test_latex_sets_the_tables(folder: Path, tmp_path: Path, pdflatex: str) -> None:
     (tmp_path / "t.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
@@ -261,6 +263,7 @@ def test_many_optimizers_are_cut_to_the_best_and_the_baseline(analysis: Analysis
     assert "signsgd" in [s.optimizer for s in figures.drawn(again, again.of_schedule("constant"))]
 
 
+@pytest.mark.slow
 def test_no_texts_of_a_figure_overlap(drawn: dict[str, Any]) -> None:
     """Tick labels of one axis, among each other."""
     for name, figure in drawn.items():
@@ -342,6 +345,7 @@ def opened(browser: Any, folder: Path) -> None:
     WebDriverWait(browser, 30).until(lambda b: b.execute_script(loaded) == pictures)
 
 
+@pytest.mark.slow
 def test_the_page_opens_without_network_and_without_a_complaint(page: Any) -> None:
     assert page.title == "11 optimizers: 784-1000-10 sigmoid on mnist"
     assert page.get_log("browser") == []
@@ -351,6 +355,7 @@ def test_the_page_opens_without_network_and_without_a_complaint(page: Any) -> No
     assert [name for name in requests if not name.startswith("data:")] == []
 
 
+@pytest.mark.slow
 def test_every_figure_is_on_the_page(page: Any, folder: Path) -> None:
     shown = page.execute_script(
         "return [...document.images].map(i => [i.alt, i.complete, i.naturalWidth > 100])"
@@ -385,6 +390,7 @@ def click(page: Any, table: int, head: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(page: Any) -> None:
     before = column(page, 0, "test %")
     assert [float(x) for x in before] == sorted(map(float, before), reverse=True)
@@ -400,6 +406,7 @@ def test_a_click_on_a_head_sorts_and_a_second_one_turns_it_round(page: Any) -> N
     assert column(page, 2, "optimizer")[0] != column(page, 0, "optimizer")[0]  # only that table
 
 
+@pytest.mark.slow
 def test_what_was_never_reached_comes_last(page: Any) -> None:
     click(page, 1, "epochs to 98 %")
     found = column(page, 1, "epochs to 98 %")
@@ -407,6 +414,7 @@ def test_what_was_never_reached_comes_last(page: Any) -> None:
     assert found.index("inf") == len(found) - found.count("inf")
 
 
+@pytest.mark.slow
 def test_the_page_can_be_read_on_a_phone(page: Any, folder: Path) -> None:
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -423,6 +431,7 @@ def test_the_page_can_be_read_on_a_phone(page: Any, folder: Path) -> None:
     assert width >= 600  # scrolled and not shrunk until nothing can be read
 
 
+@pytest.mark.slow
 def test_curves_can_be_hovered_hidden_and_set_against_time(page: Any) -> None:
     curves = page.execute_script(
         "const e = document.getElementById('curves-constant');"

@@ -86,6 +86,7 @@ def test_a_committed_study_is_complete(name: str) -> None:
     assert len(found.machines) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_committed_summary_follows_from_the_committed_trials(name: str, tmp_path) -> None:
     for file in (designs.FILE, "trials.csv"):
@@ -194,6 +195,7 @@ def test_the_readme_says_what_a_study_cost_and_how_to_repeat_it(name: str) -> No
     assert found.design.command in TEXT
 
 
+@pytest.mark.slow
 def test_the_readme_quotes_how_far_the_orders_agree(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("order", ROOT / "experiments" / "order.py")
     order = importlib.util.module_from_spec(spec)

@@ -261,6 +261,7 @@ def test_val_size_zero_trains_on_everything_and_reports_no_validation(capsys) ->
     assert (Path("a") / "curves.png").exists()
 
 
+@pytest.mark.slow
 def test_digits_in_place_of_mnist_are_announced_on_stderr_and_written_everywhere(tmp_path) -> None:
     """A fresh process, without data, cache and network (the proxy leads nowhere)."""
     env = {k: v for k, v in os.environ.items() if k != "NNSCRATCH_DATA"}
@@ -539,6 +540,7 @@ def test_a_signal_before_the_training_ends_it_without_a_traceback(
     assert capsys.readouterr().err == stopped
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_ends_the_run_quietly() -> None:
     program = f"{sys.executable} -m nnscratch.train {' '.join(QUICK)}"
     done = subprocess.run(
@@ -552,6 +554,7 @@ def test_a_reader_who_leaves_ends_the_run_quietly() -> None:
     assert done.stdout.startswith("digits: 1,250 images")
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_closed_or_knows_no_umlaut_is_no_error(tmp_path) -> None:
     argv = [sys.executable, "-m", "nnscratch.train", *QUICK]
     closed = f"{shlex.join(argv)} --out a >&-"
