@@ -5,8 +5,9 @@ import io
 import json
 import os
 import pickle
+import stat
 import zipfile
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -457,6 +458,36 @@ def test_text_that_is_no_json_and_text_that_nests_for_ever_are_refused(saved: Pa
         assert "makes no sense" in refused(saved)
 
 
+def test_members_that_nobody_wrote_so_are_refused(saved: Path, monkeypatch) -> None:
+    members = taken_apart(saved)
+    written(saved, members | {"w.npy": b"no array at all"})
+    assert "its w is no array" in refused(saved)
+    content = bytearray(saved.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # under a password
+    content[6] |= 1
+    saved.write_bytes(content)
+    assert "no checkpoint was written so" in refused(saved)
+    written(saved, members)
+    monkeypatch.setattr(archive, "LARGEST_DESCRIPTION", 100)
+    assert "its description is too large" in refused(saved)
+
+
+def test_a_file_that_the_disk_does_not_give_is_told_as_that(saved: Path, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", broken)
+    assert "cannot be read (Input/output error)" in refused(saved)
+
+
+def test_a_history_without_validation_comes_back(toy: nn.Split, tmp_path: Path) -> None:
+    net, progress = model(), nn.Progress()
+    history = list(nn.fit(net, "adam", nn.batch(toy), 2, progress=progress))
+    assert history[0].val_loss is None
+    nn.save_checkpoint(tmp_path / "run.npz", net, progress, history)
+    assert nn.load_checkpoint(tmp_path / "run.npz").history == history
+
+
 @given(content=st.binary(max_size=300), at=st.integers(0, 5000))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_anywhere_are_a_checkpoint_or_an_error_that_says_why(content, at) -> None:
@@ -620,6 +651,25 @@ def test_an_interrupt_between_gradient_and_step_is_an_update_broken_off(toy, tmp
             next(nn.fit(net, "sam", nn.batch(toy), 1, progress=progress))
     with pytest.raises(nn.UsageError, match="in the middle of update 1"):
         nn.save_checkpoint(tmp_path / "run.npz", net, progress)
+
+
+@pytest.mark.parametrize(
+    ("number", "is_refused"), [(errno.EIO, True), (errno.EINVAL, False), (errno.ENOTSUP, False)]
+)
+def test_a_file_system_may_have_no_flush_of_names_but_not_fail_in_it(
+    number: int, is_refused: bool, toy: nn.Split, tmp_path: Path, monkeypatch
+) -> None:
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(nn.WriteError) if is_refused else nullcontext():
+        nn.save_checkpoint(tmp_path / "run.npz", model(), nn.Progress())
+    assert nn.load_checkpoint(tmp_path / "run.npz").progress.update == 0  # it is there all the same
 
 
 def test_notes_and_histories_that_no_file_can_hold_are_refused_when_they_are_saved(tmp_path):

@@ -1,6 +1,7 @@
 """A study on a Dask cluster: a real scheduler, real worker processes, one of which is killed."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -47,6 +48,7 @@ class Cluster:
             [sys.executable, "-c", code, "--scheduler-file", self.file, *flags],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONWARNINGS": "default"},  # what Dask is warned of is its own
         )
 
     def end(self) -> None:

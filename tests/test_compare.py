@@ -696,3 +696,8 @@ def test_the_bytes_of_a_state_that_is_made_at_the_first_update_count(toy: nn.Spl
     for optimizer, expected in ((Lazy(), 4), (nn.OPTIMIZERS["adam"](), 8)):
         trial = Trial(workload, optimizer, nn.SCHEDULES["constant"](), 1, 0, False)
         assert trials.run(trial, data).state_per_weight == expected
+
+
+def test_all_are_those_that_a_network_can_feed_and_that_search_no_line() -> None:
+    asked = parse(["--opts", "all", "--tier", "defaults"])
+    assert set(asked.optimizers) == set(nn.OPTIMIZERS) - {"newton", "lbfgs"}

@@ -12,6 +12,7 @@ import pytest
 from test_datasets import FILE, IMAGES, LABEL_FILE, LABELS, idx_bytes
 
 import nnscratch as nn
+from nnscratch import cache
 from nnscratch.datasets import mnist
 
 FILES = (FILE, LABEL_FILE)
@@ -200,3 +201,24 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_within_ten_seconds(t
         with pytest.raises(nn.DataError, match="no mirror of it answers"):
             mnist.download(tmp_path, FILES, [f"http://127.0.0.1:{silent.getsockname()[1]}/"] * 2)
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "where"),
+    [
+        ("darwin", {"HOME": "/home/kim"}, "/home/kim/Library/Caches/nnscratch"),
+        ("win32", {"LOCALAPPDATA": "/kim/local"}, "/kim/local/nnscratch"),
+        ("win32", {"HOME": "/home/kim", "LOCALAPPDATA": ""}, "/home/kim/nnscratch"),
+        ("linux", {"HOME": "/home/kim"}, "/home/kim/.cache/nnscratch"),
+        ("linux", {"XDG_CACHE_HOME": "/cache"}, "/cache/nnscratch"),
+        ("linux", {"XDG_CACHE_HOME": "here", "HOME": "/home/kim"}, "/home/kim/.cache/nnscratch"),
+    ],
+)
+def test_files_are_kept_where_the_system_keeps_such_files(
+    platform: str, variable: dict[str, str], where: str, monkeypatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cache.sys, "platform", platform)
+    assert cache.user_cache() == Path(where)

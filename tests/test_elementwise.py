@@ -345,8 +345,15 @@ def test_a_rule_that_numba_cannot_take_still_runs_and_says_why(monkeypatch) -> N
     def clipping(w, dw, *, lr):
         return w - np.clip(dw, -lr, lr)
 
+    def assigning(w, dw, *, lr):
+        lr = 2 * lr
+        return w - lr * dw
+
+    short = lambda w, dw, *, lr: w - lr * dw  # noqa: E731
     nameless = eval("lambda w, dw, *, lr: w - lr * dw")
     for rule, reason in [
+        (assigning, "it assigns to lr"),
+        (short, "it is not written with def"),
         (outside, "it uses factor from outside"),
         (clipping, "numba refuses it"),
         (nameless, "put it into a file"),

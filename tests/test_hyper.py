@@ -155,3 +155,9 @@ def test_a_part_added_to_a_registry_is_found_by_its_name() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(nn.ACTIVATIONS, Double.name, Double)
         assert nn.MLP([2, 3, 2], activation="double").activation == Double()
+
+
+def test_a_search_range_is_shown_as_it_is_written() -> None:
+    search = hypers(nn.OPTIMIZERS["adam"])["beta1"].search
+    assert search is not None
+    assert str(search) == search.text

@@ -190,3 +190,9 @@ def test_a_seed_that_is_none_is_refused() -> None:
     for seed in (-1, 1.5, "0"):
         with pytest.raises(nn.UsageError, match="seed must be a whole number"):
             list(nn.stochastic(numbered(3), seed=seed))
+
+
+def test_what_a_notebook_shows_of_data_and_loaders(toy: nn.Split) -> None:
+    assert repr(toy) == "<Split of 300 images of 12 pixels>"
+    shown = "<Loader of 3 batches of 128 from <Split of 300 images of 12 pixels>>"
+    assert repr(nn.mini_batch(toy, 128)) == shown

@@ -161,3 +161,10 @@ def test_the_loss_of_a_blind_answer_is_the_least_that_one_answer_for_all_can_hav
     answers = [np.full((classes, classes), z) for z in np.linspace(-5, 1, 6001)]
     least = min(loss.forward(z, labels, a) for z in answers) / classes
     assert loss.blind(classes) == pytest.approx(least, rel=1e-6)
+
+
+def test_a_loss_of_ones_own_need_not_say_what_a_blind_answer_costs() -> None:
+    class Own(nn.Loss):
+        output = forward = backward = sampled_backward = None
+
+    assert Own().blind(10) is None

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -590,3 +591,24 @@ def test_fifty_kills_at_random_moments_change_no_bit() -> None:
     assert history("killed") == history("whole")
     assert not list(Path("killed").glob(".*.part"))
     assert 50 <= len(result("killed")["resumed"]) <= 61
+
+
+def test_the_only_checkpoint_and_a_damaged_one_is_refused_by_what_it_is(capsys) -> None:
+    assert command(*SMALL, "--epochs", "1", "--out", "run", "--quiet") == 0
+    last = Path("run", checkpoints("run")[-1])
+    for name in checkpoints("run")[:-1]:
+        Path("run", name).unlink()
+    Path("run/checkpoint-latest.npz").write_bytes(b"of somebody else")
+    last.write_bytes(last.read_bytes()[:-1])
+    code, what, fix = failure(capsys, "--resume", "run")
+    assert code == 4
+    assert f"{last} is no checkpoint that can be read: it is cut off" in what
+    assert fix == "use an earlier checkpoint, or begin the run anew"
+    assert Path("run/checkpoint-latest.npz").exists()
+
+
+def test_a_thread_can_train_where_python_sees_no_signals() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        flags = (*SMALL, "--epochs", "1", "--out", "run", "--quiet")
+        assert pool.submit(command, *flags).result() == 0
+    assert Path("run/model.npz").exists()

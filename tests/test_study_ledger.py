@@ -144,3 +144,9 @@ def test_a_folder_that_cannot_be_held_is_an_error_in_two_lines(tmp_path, monkeyp
     monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(nn.WriteError, match="No locks available"), runs.alone(tmp_path):
         pass
+
+
+def test_a_list_of_trials_that_the_disk_does_not_give_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").mkdir()
+    with pytest.raises(nn.UsageError, match="cannot be read"):
+        ledger.read(tmp_path / "trials.csv")

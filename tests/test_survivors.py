@@ -12,6 +12,7 @@ import reference
 from driving import iterates, start, uneven_gradient
 
 import nnscratch as nn
+from nnscratch.optim.base import Counted
 from nnscratch.optim.muon import orthogonalize
 from nnscratch.optim.shampoo import power
 
@@ -336,3 +337,32 @@ def test_yogis_square_stays_where_it_is_that_of_the_gradient() -> None:
 
 def test_lbfgs_asks_for_another_batch_after_twenty_searches_by_default() -> None:
     assert nn.OPTIMIZERS["lbfgs"]().per_batch == 20
+
+
+def test_parts_that_do_not_go_together_are_refused_by_name() -> None:
+    @dataclass(frozen=True)
+    class WithoutRate(nn.Optimizer):
+        def update(self, w, dw, state):
+            w -= dw
+            return w
+
+    for make, what in [
+        (lambda: nn.DecoupledDecay(WithoutRate(), 0.1), "has no lr"),
+        (lambda: nn.ClipNorm("adam", 1.0), "'adam' is no optimizer"),
+        (lambda: nn.OPTIMIZERS["kfac"]().init(np.ones(3)), "is no matrix of a layer"),
+    ]:
+        with pytest.raises(nn.UsageError, match=what):
+            make()
+
+
+def test_a_mistake_in_an_own_step_is_told_as_python_tells_it() -> None:
+    """Not as a state that lacks something, although a KeyError is what shows that."""
+
+    class Mistaken(Counted):
+        scope = "element"
+
+        def step(self, w, dw, state, given):
+            {}["t"]
+
+    with pytest.raises(KeyError, match="t"):
+        Mistaken().update(np.ones(3), np.ones(3), {})

@@ -1,5 +1,6 @@
 """The train command: what it leaves behind, what it prints, and how it refuses."""
 
+import hashlib
 import json
 import math
 import os
@@ -204,6 +205,18 @@ def test_runs_of_one_second_get_a_folder_each_and_the_same_weights(capsys, monke
     models = {(Path("runs") / folder / "model.npz").read_bytes() for folder in folders}
     assert len(models) == 1
     capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opt", ["adam", "sam", "kfac"])  # kfac draws labels as it trains
+def test_two_fresh_processes_with_one_seed_have_weights_of_one_hash(opt: str) -> None:
+    hashes = set()
+    for out, hash_seed in (("a", "1"), ("b", "2")):
+        program = [sys.executable, "-m", "nnscratch.train", *QUICK, "--opt", opt, "--out", out]
+        env = os.environ | {"PYTHONHASHSEED": hash_seed}
+        subprocess.run(program, capture_output=True, env=env, check=True)
+        hashes.add(hashlib.sha256(Path(out, "model.npz").read_bytes()).hexdigest())
+    assert len(hashes) == 1
 
 
 def test_many_processes_at_once_never_share_a_folder() -> None:
