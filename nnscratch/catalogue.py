@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .command_line import run
+from .command_line import Parser, run
 from .hyper import hypers
 from .optim import OPTIMIZERS, WRAPPERS, Optimizer
 from .optim.base import nbytes
@@ -117,6 +117,10 @@ def as_markdown(language: str) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Write the two pages anew."""
+    description = (
+        "Write the tables of the optimizers anew, nnscratch/optim/README.md and README.ko.md."
+    )
+    Parser(prog="python -m nnscratch.catalogue", description=description).parse_args(argv)
     for name, language in (("README.md", "en"), ("README.ko.md", "ko")):
         (FOLDER / name).write_text(as_markdown(language), encoding="utf-8")
 

@@ -144,6 +144,17 @@ def test_without_a_cache_the_best_kernels_are_found_all_the_same(trials, monkeyp
         assert blas.find_best()["best"] == "SkylakeX"
 
 
+def test_a_trial_that_hangs_or_crashes_has_no_result(monkeypatch) -> None:
+    monkeypatch.setattr(blas, "TRIAL_SECONDS", 0)
+    assert blas._trial("Haswell") is None
+
+
+def test_a_system_that_tells_little_of_its_processor_has_one_all_the_same(monkeypatch) -> None:
+    assert blas.processor()["model name"]
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    assert list(blas.processor()) == ["model name"]
+
+
 # --- in processes of their own -------------------------------------------------------------------
 
 SHOW = "import nnscratch.blas; print(nnscratch.blas.loaded_kernels())"
@@ -279,6 +290,7 @@ def test_a_product_with_one_wrong_element_is_noticed() -> None:
     assert not products.are_right(nearly_right)
     assert not products.are_right(lambda a, b: np.zeros_like(a @ b))
     assert not products.are_right(lambda a, b: (a @ b) * (b.ndim == 2))
+    assert not products.are_right(lambda a, b: (a @ b) * (a.shape != b.T.shape))
 
 
 def test_the_speed_of_products_is_a_speed() -> None:

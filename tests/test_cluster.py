@@ -164,3 +164,10 @@ def test_a_scheduler_that_does_not_answer_is_refused(tmp_path: Path, monkeypatch
     err = capsys.readouterr().err
     assert "error: no Dask scheduler answers at tcp://127.0.0.1:9" in err
     assert "fix: start one with `dask scheduler`" in err
+
+
+def test_without_dask_a_scheduler_is_refused_with_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(nn.UsageError, match="Dask, which is not installed") as error:
+        cluster.DaskPool("tcp://127.0.0.1:8786", {})
+    assert "nnscratch[cluster]" in error.value.fix

@@ -698,6 +698,14 @@ def test_the_bytes_of_a_state_that_is_made_at_the_first_update_count(toy: nn.Spl
         assert trials.run(trial, data).state_per_weight == expected
 
 
+@pytest.mark.slow
+def test_a_limit_of_images_is_one_for_every_trial() -> None:
+    assert command(f"--opts sgd {DEFAULTS} --limit 200") == 0
+    assert json.loads(Path("study/study.json").read_text())["images"]["train"] == 200
+    with pytest.raises(nn.UsageError):
+        compare.main(shlex.split(f"--opts sgd {DEFAULTS} --limit 300"))
+
+
 def test_all_are_those_that_a_network_can_feed_and_that_search_no_line() -> None:
     asked = parse(["--opts", "all", "--tier", "defaults"])
     assert set(asked.optimizers) == set(nn.OPTIMIZERS) - {"newton", "lbfgs"}

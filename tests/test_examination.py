@@ -83,7 +83,15 @@ def test_no_part_of_the_examination_is_idle() -> None:
             w -= 0.1 * dw
             return w
 
-    others = [ScopeUnknown, ReadoutMoves, InitDiffers, RateInState]
+    class WithoutEps(nn.Optimizer):
+        def update(self, w, dw, state):
+            v = state.setdefault("v", np.zeros_like(w))
+            v *= 0.9
+            v += 0.1 * dw**2
+            w -= 0.01 * dw / np.sqrt(v)
+            return w
+
+    others = [ScopeUnknown, ReadoutMoves, InitDiffers, RateInState, WithoutEps]
     unfailed = {test.__name__ for test in (*TESTS, *OF_DEFAULTS)}
     for cls in (*WRONG, *others):
         for test in (*TESTS, *OF_DEFAULTS):
@@ -127,6 +135,102 @@ def test_all_failures_are_listed_and_not_the_first_alone() -> None:
     assert "dw was changed in update 1" in text
     assert "state['previous'] is the memory of dw itself" in text
     assert "state['previous'] is another array" in text
+
+
+class Descends(nn.Optimizer):
+    """What the optimizers below do rightly."""
+
+    def update(self, w, dw, state):
+        w -= 0.1 * dw
+        return w
+
+
+class StandsStill(Descends):
+    def update(self, w, dw, state):
+        state["next"] = w - 0.1 * dw
+        return w
+
+
+class ReadsAnotherShape(Descends):
+    def readout(self, w, state):
+        return np.zeros((2, 2), w.dtype)
+
+
+class ComesLate(Descends):
+    def update(self, w, dw, state):
+        state["t"] = state.get("t", 0) + 1
+        if state["t"] == 3:
+            state["mean"] = np.zeros_like(w)
+        return super().update(w, dw, state)
+
+
+class NumbersItsKeys(Descends):
+    def update(self, w, dw, state):
+        state.setdefault(1, np.zeros_like(w))
+        return super().update(w, dw, state)
+
+
+class KeepsAList(Descends):
+    def update(self, w, dw, state):
+        state["seen"] = [1.0]
+        return super().update(w, dw, state)
+
+
+class HasOneArrayTwice(Descends):
+    def update(self, w, dw, state):
+        if not state:
+            state["m"] = state["v"] = np.zeros_like(w)
+        return super().update(w, dw, state)
+
+
+class MovesInInit(Descends):
+    def init(self, w):
+        w += 1
+        return {}
+
+
+@dataclass(frozen=True)
+class KeepsItsRate(Descends):
+    lr: float = nn.hyper(0.1, "(0, inf)", "step size")
+
+    def with_lr(self, lr):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "failure"),
+    [
+        (StandsStill, "w did not move in 3 updates"),
+        (ReadsAnotherShape, "readout is another array, float32[2, 2]"),
+        (ComesLate, "state got mean after the first update"),
+        (NumbersItsKeys, "state[1] has no name; expected strings as keys"),
+        (KeepsAList, "state['seen'] is list; expected an array, a number or a string"),
+        (HasOneArrayTwice, "state['m'] and state['v'] are one memory"),
+        (MovesInInit, "init changed w; expected it as it was"),
+        (KeepsItsRate, "with_lr(0.05) has the lr 0.1; expected 0.05"),
+    ],
+)
+def test_a_single_mistake_is_told_by_what_it_is(optimizer, failure: str) -> None:
+    nn.check_optimizer(Descends)
+    assert any(failure in one for one in failures_of(optimizer)), failures_of(optimizer)
+
+
+def test_what_a_constructor_refuses_is_told_as_it_says(capsys, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import nnscratch as nn\n"
+        "class Refuses(nn.Optimizer):\n"
+        "    def __init__(self):\n"
+        "        raise nn.UsageError('it wants more', 'give more')\n"
+        "    def update(self, w, dw, state):\n"
+        "        return w\n"
+    )
+    assert command_line.run(check.main, [f"{own}:Refuses"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"FAIL {own}:Refuses",
+        "  - it wants more; give more",
+        "0 of 1 passed",
+    ]
 
 
 def test_an_error_in_update_is_told_and_not_thrown() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch.hyper import Interval, Part, hypers, known_name
+from nnscratch.hyper import Interval, Part, described, hypers, known_name
 
 REGISTRIES = {
     "optimizer": nn.OPTIMIZERS,
@@ -161,3 +161,10 @@ def test_a_search_range_is_shown_as_it_is_written() -> None:
     search = hypers(nn.OPTIMIZERS["adam"])["beta1"].search
     assert search is not None
     assert str(search) == search.text
+
+
+def test_a_part_without_numbers_is_described_by_its_name() -> None:
+    class Square(nn.Activation):
+        forward = backward = None
+
+    assert described(Square()) == {"name": "square"}

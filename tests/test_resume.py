@@ -202,6 +202,8 @@ def test_a_finished_run_says_so_and_goes_on_when_more_epochs_are_asked_for(capsy
     assert "a is complete: 2 epochs, test accuracy" in lines[0]
     assert "more with --epochs 4" in lines[0]
     assert json.loads(lines[1]) == result("a")
+    assert command("--resume", "a", "--threads", "1") == 0
+    assert capsys.readouterr().out.splitlines() == lines[:1]
     assert {path.name: path.read_bytes() for path in Path("a").iterdir()} == before
     assert command("--resume", "a", "--epochs", "3", "--threads", "1", "--quiet") == 0
     assert weights("a") == weights("whole")

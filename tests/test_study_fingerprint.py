@@ -17,7 +17,7 @@ from nnscratch.datasets.split import data_hash
 from nnscratch.own_file import load_optimizer
 from nnscratch.study import fingerprint
 from nnscratch.study.trials import Trial
-from nnscratch.study.workers import Task
+from nnscratch.study.workers import OwnModule, Task
 
 OWN = '''"""My optimizer."""
 from dataclasses import dataclass
@@ -219,3 +219,15 @@ def test_every_setting_of_a_trial_is_in_its_hash(monkeypatch) -> None:
     monkeypatch.setattr(fingerprint, "of_code", lambda _: "other")
     keys.add(fingerprint.of_trial(trial, "search"))
     assert len(keys) == len(others) + 3
+
+
+def test_a_worker_with_a_long_life_takes_the_new_text_of_a_file_and_of_what_it_imports(
+    tmp_path: Path,
+) -> None:
+    for number in (1, 2):
+        sources = (
+            ("long_lived.py", "from long_lived_helper import NUMBER\n"),
+            ("long_lived_helper.py", f"NUMBER = {number}\n"),
+        )
+        OwnModule("long_lived", str(tmp_path), sources).ensure_imported()
+        assert number == sys.modules["long_lived"].NUMBER

@@ -1,6 +1,7 @@
 """Finished trials on the disk: whole, at once, and never lost."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from study_rows import row
+from study_rows import design, row
 
 import nnscratch as nn
 from nnscratch import runs
+from nnscratch.study import design as designs
 from nnscratch.study import ledger
 from nnscratch.study.ledger import Ledger
 
@@ -150,3 +152,13 @@ def test_a_list_of_trials_that_the_disk_does_not_give_is_told_as_that(tmp_path: 
     (tmp_path / "trials.csv").mkdir()
     with pytest.raises(nn.UsageError, match="cannot be read"):
         ledger.read(tmp_path / "trials.csv")
+
+
+def test_a_design_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / designs.FILE
+    content = design(["adam", "sgd"]).to_json()
+    path.write_text(json.dumps(content))
+    assert designs.read(tmp_path).epochs == content["epochs"]
+    path.write_text(json.dumps(content | {"epochs": content["epochs"] + 1}))
+    with pytest.raises(nn.UsageError, match="by hand"):
+        designs.read(tmp_path)

@@ -366,3 +366,11 @@ def test_a_mistake_in_an_own_step_is_told_as_python_tells_it() -> None:
 
     with pytest.raises(KeyError, match="t"):
         Mistaken().update(np.ones(3), np.ones(3), {})
+
+
+def test_lbfgs_stays_where_the_gradient_is_too_small_to_be_squared() -> None:
+    optimizer, w, state = nn.OPTIMIZERS["lbfgs"](lr=0.5), np.array([3.0, -2.0]), {}
+    for _ in range(1500):
+        state["loss"] = float(w[0] ** 2 / 100 + w[1] ** 2)
+        optimizer.update(w, np.array([w[0] / 50, 2 * w[1]]), state)
+    assert (np.abs(w) < 1e-150).all()

@@ -1,5 +1,6 @@
 """The train command: what it leaves behind, what it prints, and how it refuses."""
 
+import errno
 import hashlib
 import json
 import math
@@ -757,3 +758,20 @@ def test_a_per_cent_sign_in_a_meaning_does_not_break_the_help(capsys) -> None:
 def test_adafactor_survives_dead_units_and_dead_pixels() -> None:
     """In single precision the product of its row and column means would be 0 there."""
     assert command(*QUICK, "--opt", "adafactor", "--activation", "relu", "--quiet") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "compare", "report", "check", "catalogue"])
+def test_every_command_starts_as_a_module(command: str) -> None:
+    program = [sys.executable, "-m", f"nnscratch.{command}", "--help"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: python -m nnscratch.{command}")
+
+
+def test_an_error_of_the_system_that_nobody_foresaw_keeps_its_traceback() -> None:
+    def command(_: object) -> None:
+        raise OSError(errno.EPERM, "not foreseen")
+
+    with pytest.raises(OSError, match="not foreseen"):
+        run(command, [])

@@ -109,7 +109,8 @@ class LBFGS(Counted):
         """Take a pair in; the oldest of `memory` goes. One without curvature is left out."""
         s = np.subtract(w, state["origin"], out=scratch("s", w.shape, w.dtype))
         y = np.subtract(dw, state["gradient"], out=scratch("y", w.shape, w.dtype))
-        if float(np.vdot(s, y)) > 1e-10 * float(np.vdot(y, y)):
+        curvature = float(np.vdot(y, y))  # 0, too, for a y that is too small to be squared
+        if curvature > 0 and float(np.vdot(s, y)) > 1e-10 * curvature:
             row = state["pairs"] % self.memory
             state["S"][row], state["Y"][row] = s, y
             state["pairs"] += 1
