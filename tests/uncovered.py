@@ -54,7 +54,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "study/figures.py": {
         "for steps in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), "
-        "(1, 2, 5), (1,)):": "a logarithmic axis of more than nine decades would have more ticks than it ought to",
+        "(1, 2, 5), (1,)):": "a logarithmic axis of more than nine decades would have more ticks than it ought to",  # noqa: E501
         "if numbers:": "a figure of curves is drawn only of what came to its end",
     },
     "study/workers.py": {
