@@ -5,8 +5,9 @@
     coverage combine
     python tests/uncovered.py
 
-It writes uncovered.md, and ends with 1 for a line without a reason here, a reason without such a
-line, and where less than 95 % of the branches are taken.
+It writes uncovered.md, and ends with 1 for a line without a reason here, and where less than 95 %
+of the branches are taken. A few of the lines are run by chance, when a cluster goes away at the
+right moment.
 """
 
 import json
@@ -81,8 +82,8 @@ def never_run(found: dict) -> Iterator[tuple[str, str]]:
             yield name.removeprefix("nnscratch/"), source[line - 1].strip()
 
 
-def table(rows: list[tuple[str, str]], percent: float, total: int) -> str:
-    lines = [
+def table(percent: float, total: int) -> str:
+    head = [
         "# What no test runs",
         "",
         f"{percent:.1f} % of the {total:,} branches of `nnscratch/` are taken. The lines below are "
@@ -91,25 +92,29 @@ def table(rows: list[tuple[str, str]], percent: float, total: int) -> str:
         "",
         "| file | line | why |",
         "| --- | --- | --- |",
-        *(f"| {file} | `{line}` | {REASONS[file][line]} |" for file, line in rows),
+        *(
+            f"| {file} | `{line}` | {reason} |"
+            for file, lines in REASONS.items()
+            for line, reason in lines.items()
+        ),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(head) + "\n"
 
 
 def main() -> int:
     found = report()
-    rows = list(dict.fromkeys(never_run(found)))
+    rows = set(never_run(found))
     known = {(file, line) for file, lines in REASONS.items() for line in lines}
-    for file, line in sorted(set(rows) - known):
+    for file, line in sorted(rows - known):
         print(f"without a reason: {file}: {line}")
-    for file, line in sorted(known - set(rows)):
-        print(f"runs after all: {file}: {line}")
+    for file, line in sorted(known - rows):
+        print(f"run this time: {file}: {line}")
     totals = found["totals"]
     percent = 100 * totals["covered_branches"] / totals["num_branches"]
     print(f"{percent:.1f} % of {totals['num_branches']:,} branches")
-    if set(rows) != known or percent < LEAST:
+    if not rows <= known or percent < LEAST:
         return 1
-    (HERE / "uncovered.md").write_text(table(rows, percent, totals["num_branches"]), "utf-8")
+    (HERE / "uncovered.md").write_text(table(percent, totals["num_branches"]), "utf-8")
     return 0
 
 
