@@ -41,7 +41,8 @@ class Unreadable(Exception):
 def packed(description: Mapping[str, Any], arrays: Mapping[str, Any], number: int) -> bytes:
     """The content of a file with format `number`: equal arrays and texts give equal bytes.
 
-    Arrays may be NumPy's scalars, too. UsageError for what JSON cannot hold.
+    Arrays may be NumPy's scalars, too. TypeError or ValueError for a description that JSON cannot
+    hold, UsageError for one that is too long.
     """
     members = {name: _npy(np.asarray(array)) for name, array in arrays.items()}
     text = json.dumps(
