@@ -116,6 +116,8 @@ def parse(argv: Sequence[str]) -> Asked:
         raise UsageError(what, "leave out --jobs: every worker of the cluster has one trial")
     given |= {"tier": tier, "schedules": list(dict.fromkeys(schedules))}
     given["optimizers"] = optimizers(given.pop("opts"))
+    for optimizer in given["optimizers"].values():
+        check_supplied(optimizer)
     return Asked(**given)
 
 
@@ -132,8 +134,6 @@ def optimizers(text: str) -> dict[str, Optimizer]:
         else:
             name = known_name(OPTIMIZERS, "optimizer", name)
             found[name] = OPTIMIZERS[name]()
-    for optimizer in found.values():
-        check_supplied(optimizer)
     return found
 
 

@@ -1,11 +1,11 @@
 """The figures of a study, each as SVG and PNG. An optimizer has one look in all of them."""
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..looks import Look, looks_of
 from .analysis import Analysis
 from .grid import PER_DECADE, step_of
 from .inference import interval
@@ -17,22 +17,9 @@ if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw n
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito: told apart by every eye, and in print by the markers
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-DASHES = ("-", "--", "-.", ":", (0, (1, 3)))
 LEAST = 1e-3  # on a logarithmic axis, for nothing at all
 MOST_TICKS = 9  # on a logarithmic axis
 MOST_LINES = 8  # in one axes; of more optimizers the best are drawn
-
-
-@dataclass(frozen=True)
-class Look:
-    """Colour, dashes and marker of one optimizer."""
-
-    color: str
-    dashes: Any
-    marker: str
 
 
 @dataclass(frozen=True)
@@ -59,15 +46,7 @@ AGAINST: dict[str, tuple[str, Callable[[Standing, Outcome, int], float]]] = {
 
 def looks(analysis: Analysis) -> dict[str, Look]:
     """The look of each optimizer: the best eight of the first schedule differ in colour."""
-    ranked = dict.fromkeys(standing.optimizer for standing in analysis.standings)
-    return {
-        name: Look(
-            COLORS[k % len(COLORS)],
-            DASHES[k // len(COLORS) % len(DASHES)],
-            MARKERS[k % len(MARKERS)],
-        )
-        for k, name in enumerate(ranked)
-    }
+    return looks_of(standing.optimizer for standing in analysis.standings)
 
 
 def figures(analysis: Analysis) -> dict[str, "Figure"]:
@@ -86,17 +65,6 @@ def figures(analysis: Analysis) -> dict[str, "Figure"]:
         if any(standing.search for standing in standings):
             found[f"{schedule}-best-of-k"] = _best_of_k(analysis, standings)
     return found
-
-
-def as_bytes(figure: "Figure", kind: str) -> bytes:
-    """The figure as "svg" or "png"; the same bytes for the same figure."""
-    import matplotlib as mpl
-
-    file = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with mpl.rc_context({"svg.hashsalt": "nnscratch"}):
-        figure.savefig(file, format=kind, metadata=metadata)
-    return file.getvalue()
 
 
 def curve(standing: Standing, quantity: str, against: str) -> Curve:

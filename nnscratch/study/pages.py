@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from ..files import writing
+from ..looks import as_bytes
 from ..runs import RunFolder
 from . import figures as drawing
 from . import interactive
@@ -47,9 +48,9 @@ def write(folder: RunFolder, analysis: Analysis) -> None:
     pictures = folder.inner("figures")
     svgs = {}
     for name, figure in drawn.items():
-        svgs[name] = drawing.as_bytes(figure, "svg")
+        svgs[name] = as_bytes(figure, "svg")
         pictures.write(f"{name}.svg", svgs[name])
-        pictures.write(f"{name}.png", drawing.as_bytes(figure, "png"))
+        pictures.write(f"{name}.png", as_bytes(figure, "png"))
     for path in pictures.path.iterdir():  # of what was asked for before
         if path.stem not in drawn and path.stem.endswith(tuple(f"-{kind}" for kind in CAPTIONS)):
             with writing(path):

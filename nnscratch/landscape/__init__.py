@@ -1,0 +1,1 @@
+"""Functions of two variables, where what an optimizer does can be seen."""
