@@ -15,6 +15,7 @@ _choose_kernels()  # before anything imports NumPy
 # ruff: noqa: E402
 from .activations import ACTIVATIONS, Activation
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .curvature import Hessian
 from .datasets import Dataset, DatasetWarning, Split, load_dataset
 from .elementwise import engine
 from .errors import (
@@ -34,6 +35,7 @@ from .keras_names import FROM_KERAS
 from .loaders import LOADERS, Loader, batch, mini_batch, stochastic
 from .loop import fit
 from .losses import LOSSES, Loss
+from .lr_finder import RateRange, find_lr
 from .model import MLP, Evaluation, Parameter
 from .numerical import numerical_gradient
 from .optim import (
@@ -70,6 +72,7 @@ __all__ = [
     "DivergedError",
     "Elementwise",
     "Evaluation",
+    "Hessian",
     "Initializer",
     "Loader",
     "Loss",
@@ -78,6 +81,7 @@ __all__ = [
     "Optimizer",
     "Parameter",
     "Progress",
+    "RateRange",
     "Record",
     "Schedule",
     "Split",
@@ -89,6 +93,7 @@ __all__ = [
     "batch",
     "check_optimizer",
     "engine",
+    "find_lr",
     "fit",
     "hyper",
     "load_checkpoint",

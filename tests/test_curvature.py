@@ -1,0 +1,131 @@
+"""The Hessian of a network, against second differences of its loss and closed forms."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.curvature import Hessian
+
+
+def network(activation: str = "sigmoid", loss: str = "softmax_cross_entropy", **more) -> nn.MLP:
+    return nn.MLP([4, 3, 3], activation, loss=loss, dtype="float64", seed=2, **more)
+
+
+@pytest.fixture
+def examples() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(20, 4)), rng.integers(0, 3, 20)
+
+
+def second_differences(model: nn.MLP, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The matrix of second derivatives, from values of the loss alone."""
+    w, n, h = model.w.copy(), len(model.w), 1e-3
+
+    def loss(i: int, a: float, j: int, b: float) -> float:
+        moved = w.copy()
+        moved[i] += a
+        moved[j] += b
+        model.w = moved
+        return model.evaluate(x, labels).loss
+
+    matrix = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            corners = loss(i, h, j, h) - loss(i, h, j, -h) - loss(i, -h, j, h) + loss(i, -h, j, -h)
+            matrix[i, j] = corners / (4 * h * h)
+    model.w = w
+    return matrix
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "gelu"])
+@pytest.mark.parametrize("loss", list(nn.LOSSES))
+def test_products_with_unit_vectors_are_the_columns_of_the_matrix(activation, loss, examples):
+    model = network(activation, loss)
+    hessian = Hessian(model, *examples)
+    columns = np.array([hessian @ unit for unit in np.eye(len(model.w))]).T
+    expected = second_differences(model, *examples)
+    np.testing.assert_allclose(columns, expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(columns, columns.T, atol=1e-8 * np.abs(columns).max())
+
+
+def test_a_long_vector_and_a_short_one_get_the_same_answer(examples):
+    hessian = Hessian(network(), *examples)
+    v = np.random.default_rng(1).normal(size=hessian.shape[0])
+    for factor in (1e-9, 1e6):
+        np.testing.assert_allclose(hessian @ (factor * v), factor * (hessian @ v), rtol=1e-6)
+    assert not (hessian @ np.zeros_like(v)).any()
+
+
+def test_the_largest_eigenvalue_is_that_of_the_matrix(examples):
+    model = network()
+    values, vectors = np.linalg.eigh(second_differences(model, *examples))
+    found = Hessian(model, *examples).largest(products=2000)
+    assert found.value == pytest.approx(values[-1], rel=3e-3)
+    assert abs(found.vector @ vectors[:, -1]) == pytest.approx(1, abs=0.02)
+    assert np.linalg.norm(found.vector) == pytest.approx(1)
+    assert abs(found.value - values[-1]) <= found.residual * found.value
+
+
+def test_a_negative_eigenvalue_that_is_larger_in_size_is_not_taken_for_the_largest(examples):
+    """Wrong labels, given with confidence: squares of the error curve downwards."""
+    model = network(loss="mean_squared_error", bias=False)
+    rng = np.random.default_rng(3)
+    for seed in range(50):
+        model.w = 3 * np.random.default_rng(seed).normal(size=len(model.w))
+        values = np.linalg.eigvalsh(second_differences(model, *examples))
+        if -values[0] > 1.3 * values[-1]:
+            break
+    else:
+        pytest.fail("no network whose most negative curvature is the largest in size")
+    found = Hessian(model, *examples).largest(products=5000, seed=int(rng.integers(100)))
+    assert found.value == pytest.approx(values[-1], rel=2e-2)
+
+
+def test_a_network_without_hidden_layer_has_the_curvature_of_its_inputs():
+    """At zero weights softmax regression has H = x^T x / n times (1 - 1/k) and -1/k, over k."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(30, 5)), rng.integers(0, 4, 30)
+    model = nn.MLP([5, 4], init="zeros", bias=False)
+    expected = np.linalg.eigvalsh(x.T @ x / 30)[-1] / 4
+    assert Hessian(model, x, labels).largest(products=2000).value == pytest.approx(
+        expected, rel=0.01
+    )
+
+
+def test_the_network_stays_as_it_is_in_single_precision_too(examples):
+    x, labels = examples
+    model = nn.MLP([4, 3, 3], seed=1)
+    model.loss_and_grad(x, labels)
+    w, dw = model.w.copy(), model.dw.copy()
+    found = Hessian(model, x, labels).largest()
+    double = nn.MLP([4, 3, 3], dtype="float64")
+    double.w = model.w
+    assert found.value == Hessian(double, x, labels).largest().value
+    np.testing.assert_array_equal(model.w, w)
+    np.testing.assert_array_equal(model.dw, dw)
+
+
+def test_images_of_a_split_can_be_given_as_they_are(toy):
+    model = nn.MLP([12, 4, 3])
+    as_pixels = Hessian(model, toy.x, toy.labels).largest().value
+    assert as_pixels == pytest.approx(
+        Hessian(model, toy.x[:].astype(float), toy.labels).largest().value, rel=1e-4
+    )
+
+
+def test_a_network_that_is_flat_everywhere_has_no_curvature(examples):
+    model = nn.MLP([4, 3], "identity", "zeros", bias=False)
+    found = Hessian(model, np.zeros((5, 4)), np.zeros(5, int)).largest()
+    assert (found.value, found.residual, found.products) == (0.0, 0.0, 1)
+
+
+def test_wrong_arguments_are_told(examples):
+    model = network()
+    hessian = Hessian(model, *examples)
+    with pytest.raises(nn.UsageError, match="v has shape"):
+        hessian @ np.zeros(3)
+    with pytest.raises(nn.UsageError, match="products"):
+        hessian.largest(products=0)
+    model.w[0] = np.nan
+    with pytest.raises(nn.DivergedError, match="not finite"):
+        Hessian(model, *examples)
