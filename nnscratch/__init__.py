@@ -36,6 +36,7 @@ from .loaders import LOADERS, Loader, batch, mini_batch, stochastic
 from .loop import fit
 from .losses import LOSSES, Loss
 from .lr_finder import RateRange, find_lr
+from .microscope import Trace, microscope
 from .model import MLP, Evaluation, Parameter
 from .numerical import numerical_gradient
 from .optim import (
@@ -86,6 +87,7 @@ __all__ = [
     "Schedule",
     "Split",
     "State",
+    "Trace",
     "UsageError",
     "WeightEMA",
     "Wrapper",
@@ -98,6 +100,7 @@ __all__ = [
     "hyper",
     "load_checkpoint",
     "load_dataset",
+    "microscope",
     "mini_batch",
     "numerical_gradient",
     "save_checkpoint",
