@@ -17,6 +17,7 @@ from .activations import ACTIVATIONS, Activation
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .curvature import Hessian
 from .datasets import Dataset, DatasetWarning, Split, load_dataset
+from .diagnosis import LayerHealth, diagnose
 from .elementwise import engine
 from .errors import (
     CheckpointError,
@@ -75,6 +76,7 @@ __all__ = [
     "Evaluation",
     "Hessian",
     "Initializer",
+    "LayerHealth",
     "Loader",
     "Loss",
     "NnscratchError",
@@ -94,6 +96,7 @@ __all__ = [
     "WriteError",
     "batch",
     "check_optimizer",
+    "diagnose",
     "engine",
     "find_lr",
     "fit",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .archive import NAME, Unreadable, can_hold, packed, sensible, shown, unpacked
 from .arrays import Array
+from .diagnosis import LayerHealth
 from .errors import CheckpointError, UsageError
 from .files import write_whole
 from .hyper import Interval, checked
@@ -222,7 +223,17 @@ def _record(entry: Mapping[str, Any]) -> Record:
     for name in ("lr", "val_loss", "val_accuracy"):
         if entry[name] is not None:
             checked(name, entry[name], float, NATURAL, "")
-    return Record(**{**entry, "ends_epoch": bool(entry["ends_epoch"])})
+    layers = entry.get("layers")  # none in the files of the versions that knew no diagnosis
+    if layers is not None:
+        layers = [_layer(layer) for layer in layers]
+    return Record(**{**entry, "ends_epoch": bool(entry["ends_epoch"]), "layers": layers})
+
+
+def _layer(entry: Mapping[str, Any]) -> LayerHealth:
+    for name, value in entry.items():
+        if value is not None or name == "gradient":
+            checked(name, value, float, NATURAL, "")
+    return LayerHealth(**entry)
 
 
 def _check_state(optimizer: Optimizer, new: State, state: State) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .arrays import Array
+from .diagnosis import LayerHealth
 from .model import MLP
 from .optim import Optimizer, State
 from .slots import Slot
@@ -23,6 +24,7 @@ class Record:
     ends_epoch     whether this was the last update of the epoch
     val_loss       mean loss on the validation images; None within an epoch, or without them
     val_accuracy   share of them classified rightly; None likewise
+    layers         the health of each layer, where somebody has diagnosed it; `fit` does not
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class Record:
     ends_epoch: bool
     val_loss: float | None = None
     val_accuracy: float | None = None
+    layers: list[LayerHealth] | None = None
 
 
 @dataclass

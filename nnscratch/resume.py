@@ -18,7 +18,15 @@ from .settings import PROG
 MANNER = {"out", "resume", "inexact_resume", "json", "quiet", "profile"}
 MANNER |= {"data_dir", "max_minutes"}
 # settings that may differ; of threads and kernels the environment tells what has come of them
-FREE = MANNER | {"command", "epochs", "preset", "checkpoint_every", "threads", "blas_kernel"}
+FREE = MANNER | {
+    "command",
+    "epochs",
+    "preset",
+    "checkpoint_every",
+    "diagnose",
+    "threads",
+    "blas_kernel",
+}
 
 
 @dataclass

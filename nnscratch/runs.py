@@ -32,6 +32,7 @@ class RunFolder:
         history.jsonl   one line for each epoch, written as the run goes
         checkpoint-<update>.npz     the last two
         curves.png      loss and accuracy against epochs
+        diagnosis       with --diagnose: the health of each layer, the weights of the first
         model.npz       the weights, and a description as JSON bytes
         result.json     the outcome, the test accuracy among it
 

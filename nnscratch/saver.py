@@ -73,13 +73,13 @@ class Saver:
     def save(self) -> None:
         """Another checkpoint, if it can be written."""
         content = to_bytes(self.model, self.progress, self.history, self._about)
-        with self._going_on():
+        with self.going_on():
             self.folder.write_checkpoint(self.progress.update, content)
 
     def append(self, record: Record) -> None:
         """Another epoch has ended."""
         self.history.append(record)
-        with self._going_on():
+        with self.going_on():
             self.folder.append_history(record)
 
     def last(self) -> Path:
@@ -87,7 +87,8 @@ class Saver:
         return self.folder.checkpoints_in(self.folder.path)[-1]
 
     @contextmanager
-    def _going_on(self) -> Iterator[None]:
+    def going_on(self) -> Iterator[None]:
+        """Tell of a WriteError, and let the run go on."""
         try:
             yield
         except WriteError as error:

@@ -82,6 +82,7 @@ class Settings:
     json: bool
     quiet: bool
     profile: bool
+    diagnose: bool
     blas_kernel: str
     batch_size: int | None = None  # None: the loader's own
     val_size: int | None = None
@@ -199,6 +200,8 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
     run.add_argument("--quiet", action="store_true", help="print nothing else on stdout")
     text = "end with a table of where the time went, and of the speed of the matrix products"
     run.add_argument("--profile", action="store_true", help=text)
+    text = "measure gradients, updates and units after each epoch, and draw them"
+    run.add_argument("--diagnose", action="store_true", help=text)
     add_number(
         run, "threads", int, count, "threads for matrix products; one a core if not given", None
     )

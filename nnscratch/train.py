@@ -6,7 +6,8 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import numpy as np
 from tqdm import tqdm
 
 from . import blas, plots
+from .checkup import Checkup, draw
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .datasets.split import data_hash
 from .divergence import check_finite
 from .environment import environment, exactness
-from .errors import DivergedError
+from .errors import DivergedError, NnscratchError
 from .hyper import Part, described
 from .loaders import LOADERS, Loader
 from .loop import fit
@@ -39,7 +41,7 @@ NEAR = 0.02  # relative difference at which a loss is taken for that of a blind 
 STUCK = (
     "after two epochs the network still answers every image alike; usual causes: a learning rate "
     "that is far too small, or so large that all units are saturated or dead (--lr); an "
-    "initializer that does not suit the activation (--init); raw pixels"
+    "initializer that does not suit the activation (--init); raw pixels; --diagnose shows more"
 )
 
 
@@ -120,12 +122,20 @@ def finish(
         print(json.dumps(result), flush=True)
     folder.write_model(model, data.name, data.train.unit)
     folder.write_json("result.json", result)
-    try:
+    with figures_or_a_warning():
         png = plots.curves(history, title(settings, model, data, loader), test.accuracy)
+        folder.write("curves.png", png)
+
+
+@contextmanager
+def figures_or_a_warning() -> Iterator[None]:
+    """A run is worth no less without its figures."""
+    try:
+        yield
+    except NnscratchError:
+        raise
     except Exception as error:  # whatever an installation of matplotlib may raise
         warn(f"no figure: matplotlib says {type(error).__name__}: {error}")
-    else:
-        folder.write("curves.png", png)
 
 
 def say_complete(settings: Settings, folder: RunFolder, result: dict[str, Any]) -> None:
@@ -172,6 +182,7 @@ def train(
     bar_every = max(1, len(loader) // BAR_STEPS) if shows_bar else sys.maxsize
     save_every = settings.checkpoint_every or len(loader)
     updates = settings.epochs * len(loader)
+    checkup = Checkup(model, data, saver.progress, len(loader)) if settings.diagnose else None
     deadline = time.monotonic() + 60 * (settings.max_minutes or math.inf)
 
     def stop() -> str | None:
@@ -181,7 +192,12 @@ def train(
         return "--max-minutes" if time.monotonic() > deadline else None
 
     def wanted(update: int) -> bool:
-        return bool(update % bar_every == 0 or update % save_every == 0 or stop())
+        return bool(
+            update % bar_every == 0
+            or update % save_every == 0
+            or (checkup and checkup.wants(update))
+            or stop()
+        )
 
     records = fit(
         model,
@@ -204,8 +220,13 @@ def train(
         for record in records:
             bar.update(record.update - bar.n)
             reason = stop()  # asked once: another moment, another answer
+            if checkup:
+                record = checkup.look(record)
             if record.ends_epoch:
                 saver.append(record)
+                if checkup:
+                    with saver.going_on(), figures_or_a_warning():
+                        draw(saver, title(settings, model, data, loader))
             if reason or record.update % save_every == 0 or record.update == updates:
                 saver.save()
             if reason:
@@ -330,7 +351,8 @@ def progress(record: Record, epochs: int) -> str:
     text = f"epoch {record.epoch:{len(str(epochs))}}/{epochs}  loss {record.train_loss:.4f}"
     if record.val_accuracy is not None:
         text += f"  val loss {record.val_loss:.4f}  val accuracy {100 * record.val_accuracy:.2f} %"
-    return f"{text}  {record.seconds:.1f} s"
+    layers = [f"\n    layer {k}  {layer}" for k, layer in enumerate(record.layers or [], start=1)]
+    return "".join([f"{text}  {record.seconds:.1f} s", *layers])
 
 
 def accuracy(test: Evaluation, data: Dataset) -> str:
