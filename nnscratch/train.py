@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from . import blas, plots
+from . import blas, plots, wording
 from .checkup import Checkup, draw
 from .command_line import run
 from .datasets import Dataset, load_dataset
@@ -29,7 +29,6 @@ from .loop import fit
 from .model import MLP, Evaluation
 from .optim import Optimizer
 from .profiling import profiled, table
-from .progress import Record
 from .resume import resumed
 from .runs import RunFolder, alone
 from .saver import Saver
@@ -37,12 +36,6 @@ from .settings import PROG, Settings, parse
 from .signals import Interrupted, Signals, watched
 
 BAR_STEPS = 100  # how often in an epoch the progress bar moves
-NEAR = 0.02  # relative difference at which a loss is taken for that of a blind answer
-STUCK = (
-    "after two epochs the network still answers every image alike; usual causes: a learning rate "
-    "that is far too small, or so large that all units are saturated or dead (--lr); an "
-    "initializer that does not suit the activation (--init); raw pixels; --diagnose shows more"
-)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -85,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
             saver.clear()
         folder.write_json("config.json", as_json)
         folder.write_json("env.json", env)
-        say(settings, headline(folder, model, data, env))
+        say(settings, wording.headline(folder, model, data, env))
         if resume:
             say(settings, f"goes on after update {saver.progress.update} of {updates}")
         saver.save()  # resumed, too: with the flags of now
@@ -114,7 +107,7 @@ def finish(
         test = model.evaluate(data.test.x, data.test.labels)
     check_finite("test loss", test.loss, settings.opt, history[-1].update)
     result = outcome(settings, model, data, saver, test)
-    say(settings, accuracy(test, data))  # known now, whatever becomes of the files
+    say(settings, wording.accuracy(test, data))  # known now, whatever becomes of the files
     if seconds:
         result["profile"] = seconds
         say(settings, table(seconds, model, loader.batch_size, history[-1].examples))
@@ -123,7 +116,7 @@ def finish(
     folder.write_model(model, data.name, data.train.unit)
     folder.write_json("result.json", result)
     with figures_or_a_warning():
-        png = plots.curves(history, title(settings, model, data, loader), test.accuracy)
+        png = plots.curves(history, wording.title(settings, model, data, loader), test.accuracy)
         folder.write("curves.png", png)
 
 
@@ -226,16 +219,16 @@ def train(
                 saver.append(record)
                 if checkup:
                     with saver.going_on(), figures_or_a_warning():
-                        draw(saver, title(settings, model, data, loader))
+                        draw(saver, wording.title(settings, model, data, loader))
             if reason or record.update % save_every == 0 or record.update == updates:
                 saver.save()
             if reason:
                 raise stopped(reason, signals, settings, saver)
             if record.ends_epoch:  # told last: what reads it may be gone
                 bar.clear()
-                say(settings, progress(record, settings.epochs))
-                if len(saver.history) == 2 and has_learned_nothing(saver.history, model):
-                    warn(STUCK)
+                say(settings, wording.progress(record, settings.epochs))
+                if len(saver.history) == 2 and wording.has_learned_nothing(saver.history, model):
+                    warn(wording.STUCK)
     except DivergedError as error:
         kept = f"the last checkpoint before it is {saver.last()}"
         raise DivergedError(error.what, f"{error.fix}; {kept}") from None
@@ -253,16 +246,6 @@ def stopped(reason: str, signals: Signals, settings: Settings, saver: Saver) -> 
         f"stopped after update {saver.progress.update} ({reason}); the last checkpoint is "
         f"{saver.last()}",
         f"go on with: {shlex.join(words)}",
-    )
-
-
-def has_learned_nothing(history: Sequence[Record], model: MLP) -> bool:
-    """Whether the loss stays at that of a network that gives every image the same answer."""
-    blind = model.loss.blind(model.sizes[-1])
-    return blind is not None and all(
-        abs(record.train_loss - blind) < NEAR * blind
-        and (record.val_accuracy is None or record.val_accuracy < 2 / model.sizes[-1])
-        for record in history
     )
 
 
@@ -320,51 +303,6 @@ def outcome(
         "run_dir": str(saver.folder.path),
         "resumed": saver.resumed,
     }
-
-
-def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) -> str:
-    library = env["blas"][0] if env["blas"] else {}
-    return (
-        f"{data.name}: {len(data.train):,} images to train, {len(data.val):,} to validate, "
-        f"{len(data.test):,} to test\n"
-        f"{description(model)}: {len(model.w):,} weights, {model.dtype.name}; "
-        f"rules by {env['engine']}; {library.get('internal_api')} {library.get('version')} "
-        f"{library.get('architecture')}, threads: {library.get('num_threads')}\n"
-        f"run folder {folder.path}"
-    )
-
-
-def description(model: MLP) -> str:
-    """The network in a few words: 784-1000-10 sigmoid."""
-    return f"{'-'.join(map(str, model.sizes))} {model.activation.name}"
-
-
-def title(settings: Settings, model: MLP, data: Dataset, loader: Loader) -> str:
-    return (
-        f"{description(model)} on {data.name}, {len(data.train):,} images in batches of "
-        f"{loader.batch_size:,}; {settings.opt.full_name}, lr {getattr(settings.opt, 'lr', None)}, "
-        f"{settings.schedule.name}; seed {settings.seed}"
-    )
-
-
-def progress(record: Record, epochs: int) -> str:
-    text = f"epoch {record.epoch:{len(str(epochs))}}/{epochs}  loss {record.train_loss:.4f}"
-    if record.val_accuracy is not None:
-        text += f"  val loss {record.val_loss:.4f}  val accuracy {100 * record.val_accuracy:.2f} %"
-    layers = [f"\n    layer {k}  {layer}" for k, layer in enumerate(record.layers or [], start=1)]
-    return "".join([f"{text}  {record.seconds:.1f} s", *layers])
-
-
-def accuracy(test: Evaluation, data: Dataset) -> str:
-    """The test accuracy with Wilson's 95 % interval."""
-    from scipy.stats import binomtest  # takes 0.5 s to import
-
-    n = len(data.test)
-    interval = binomtest(round(n * test.accuracy), n).proportion_ci(method="wilson")
-    return (
-        f"test accuracy {100 * test.accuracy:.2f} % on {data.name} (95 % interval "
-        f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %, {n:,} images)"
-    )
 
 
 def warn(text: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch import runs, train
+from nnscratch import runs, train, wording
 from nnscratch.command_line import run
 from nnscratch.hyper import hypers
 from nnscratch.settings import PRESETS, parse
@@ -610,7 +610,7 @@ def test_the_interval_beside_the_test_accuracy_is_wilsons() -> None:
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = (100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     data = SimpleNamespace(test=range(n), train=range(5), name="mnist")
-    text = train.accuracy(nn.Evaluation(0.1, p), data)
+    text = wording.accuracy(nn.Evaluation(0.1, p), data)
     assert f"97.45 % on mnist (95 % interval {low:.2f} to {high:.2f} %, 10,000 images)" in text
 
 
