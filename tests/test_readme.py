@@ -12,8 +12,9 @@ from nnscratch import check, command_line, train
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CHECKPOINTS = [block for block in BLOCKS if "save_checkpoint" in block]
-PARTS = [block for block in BLOCKS[2:] if block not in CHECKPOINTS]
-OUTPUT = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
+LOOKS = [block for block in BLOCKS if "nn.microscope" in block or "nn.find_lr" in block]
+PARTS = [block for block in BLOCKS[2:] if block not in CHECKPOINTS + LOOKS]
+OUTPUT, TRACE = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
 NUMBER = re.compile(r"\d+\.\d+")
 
 
@@ -45,6 +46,29 @@ def test_the_ten_lines_print_what_stands_below_them(capsys) -> None:
     run(by_hand, namespace)
     after = namespace["model"].evaluate(namespace["data"].val.x, namespace["data"].val.labels)
     assert after.loss < before.loss
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mnist_folder")
+def test_the_microscope_shows_what_stands_below_it(capsys) -> None:
+    number = re.compile(r"-?\d+(?:\.\d+)?(?:e-\d+)?")
+    run(LOOKS[0], {"nn": nn})
+    printed = capsys.readouterr().out
+    assert number.sub("#", " ".join(printed.split())) == number.sub("#", " ".join(TRACE.split()))
+    for found, shown in zip(number.findall(printed), number.findall(TRACE), strict=True):
+        assert float(found) == pytest.approx(float(shown), rel=0.02)
+
+
+def test_rates_and_curvature_are_looked_at_as_written(capsys) -> None:
+    data, model = nn.load_dataset("digits"), nn.MLP([784, 10, 10])
+    loader, w = nn.mini_batch(data.train, 50), model.w.copy()
+    namespace = {"nn": nn, "data": data, "model": model, "loader": loader}
+    run(LOOKS[1], namespace)
+    assert (model.w == w).all()
+    assert 1e-4 < namespace["optimizer"].lr < 1
+    largest, *layers = capsys.readouterr().out.splitlines()
+    assert float(largest) > 0
+    assert len(layers) == 2
 
 
 def test_a_run_goes_on_as_written(toy: nn.Split, tmp_path: Path, monkeypatch) -> None:
