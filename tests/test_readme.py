@@ -1,5 +1,6 @@
 """What the README shows is what happens."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import nnscratch as nn
 from nnscratch import check, command_line, train
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CHECKPOINTS = [block for block in BLOCKS if "save_checkpoint" in block]
 LOOKS = [block for block in BLOCKS if "nn.microscope" in block or "nn.find_lr" in block]
@@ -57,6 +59,20 @@ def test_the_microscope_shows_what_stands_below_it(capsys) -> None:
     assert number.sub("#", " ".join(printed.split())) == number.sub("#", " ".join(TRACE.split()))
     for found, shown in zip(number.findall(printed), number.findall(TRACE), strict=True):
         assert float(found) == pytest.approx(float(shown), rel=0.02)
+
+
+def test_the_table_of_troubles_is_what_was_measured() -> None:
+    with (ROOT / "experiments/results/surfaces/troubles.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    measured = {(row["optimizer"], row["trouble"]): row["number"] for row in rows}
+    section = README.split("### On surfaces")[1].split("\n#")[0]
+    table = re.findall(r"^\| (\w+) \| (.*) \|$", section, re.MULTILINE)
+    assert [name for name, _ in table] == list(dict.fromkeys(row["optimizer"] for row in rows))
+    names = ["valley 100", "turned", "zig-zag", "z. turned", "lower %", "plateau 3.5", "saddle"]
+    for optimizer, cells in table:
+        for name, cell in zip(names, cells.split(" | "), strict=True):
+            number = measured[optimizer, name]
+            assert cell == (f"{round(float(number), 1):.3g}" if number else "never")
 
 
 def test_rates_and_curvature_are_looked_at_as_written(capsys) -> None:

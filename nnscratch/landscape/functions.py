@@ -3,12 +3,13 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array
-from ..hyper import Part, hyper
+from ..hyper import Part, hyper, values
 
 Frame = tuple[float, float, float, float]
 
@@ -36,8 +37,10 @@ class Surface(Part):
 
     @property
     def formula(self) -> str:
-        """What the surface is, in a line: the first of its docstring."""
-        return (self.__doc__ or "").splitlines()[0]
+        """What the surface is, in a line: the first of its docstring, and its numbers."""
+        numbers = ", ".join(f"{name} {value:g}" for name, value in values(self).items())
+        line = (self.__doc__ or "").splitlines()[0].removesuffix(".")
+        return f"{line} ({numbers})" if numbers else line
 
     @property
     def least(self) -> float:
@@ -89,7 +92,7 @@ class Quadratic(Surface):
         same = np.ones_like(x)
         return xx * same, xy * same, yy * same
 
-    @property
+    @cached_property
     def _second(self) -> tuple[float, float, float]:
         (a, b), c, s = self.curvatures, math.cos(self.angle), math.sin(self.angle)
         return a * c * c + b * s * s, (a - b) * s * c, a * s * s + b * c * c
@@ -110,7 +113,7 @@ class Bowl(Quadratic):
 
 @dataclass(frozen=True)
 class Valley(Quadratic):
-    """f = u^2 / ratio + v^2: long and straight, with steep sides; u and v are x and y turned."""
+    """f = u^2 / ratio + v^2: long and straight; u and v are x and y turned."""
 
     upstream: ClassVar[tuple[float, float]] = (-7.0, 2.0)
     frame = (-10.0, 10.0, -8.0, 8.0)
@@ -136,9 +139,9 @@ class Valley(Quadratic):
 
 @dataclass(frozen=True)
 class Zigzag(Valley):
-    """The valley with a condition number of 100, across which steepest descent swings."""
+    """f = u^2 / ratio + v^2: steep sides, between which gradient descent swings."""
 
-    upstream = (-9.0, 2.0)
+    upstream = (-8.0, 2.0)
     trouble = "steepest descent runs from side to side"
 
     ratio: float = hyper(100.0, "[1, 1e6]", "condition number")

@@ -2,17 +2,16 @@
 
 import base64
 import html
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path as File
 from string import Template
 from typing import Any
 
 import numpy as np
 
-from ..looks import Look, looks_of
-from .figures import LEAST, draw_surface, label
+from ..looks import Look, as_bytes, looks_of
+from .figures import FLOOR, blank, draw_surface, label
 from .race import Path
 
 PAGE = File(__file__).with_name("player.html")
@@ -42,28 +41,29 @@ def _race(paths: Sequence[Path], looks: dict[str, Look]) -> dict[str, Any]:
 
 
 def _path(path: Path, look: Look) -> dict[str, Any]:
-    heights = np.log10(np.maximum(path.losses - path.surface.least, LEAST))
+    heights = np.log10(np.maximum(path.losses - path.surface.least, FLOOR))
     return {
         "name": path.optimizer.full_name,
         "label": label(path),
         "color": look.color,
         "dash": DASHES.get(look.dashes, [1, 3]),
-        "points": [[float(f"{x:.{DIGITS}g}") for x in point] for point in path.points],
+        "points": [_short(point) for point in path.points],
+        "left": path.left,
+        "exit": None if path.left is None else _short(path.exit),
         "heights": [round(float(height), 2) for height in heights],
     }
 
 
+def _short(point: Iterable[float]) -> list[float]:
+    return [float(f"{x:.{DIGITS}g}") for x in point]
+
+
 def _picture(path: Path) -> bytes:
     """The contours as a PNG, without axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     left, right, bottom, top = path.surface.frame
-    figure = Figure(figsize=(6, 6 * (top - bottom) / (right - left)), dpi=100)
-    FigureCanvasAgg(figure)
+    figure, _ = blank(6, 6 * (top - bottom) / (right - left), dpi=100)
+    figure.set_layout_engine("none")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     draw_surface(axes, path.surface)
     axes.set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return as_bytes(figure, "png")

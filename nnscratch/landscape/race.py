@@ -1,8 +1,9 @@
 """An optimizer on a surface: its path, and the learning rate that a stated budget finds for it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from .functions import Surface
 
 SUPPLIED = {"loss", "norm", "hessian"}  # what a surface gives of what an optimizer may need
 FAR = 100.0  # frames away from its middle: from there nobody comes back
+MILLIONTH = 1e-6  # of f at the start: there a path has arrived
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Path:
     points    (gradients + 1, 2), the start first; after each gradient the point to evaluate
     losses    (gradients + 1,), f there
     left      after how many gradients it was outside of the frame for the first time; None if never
-    diverged  whether it went so far away, or became no number, that the walk was broken off
+    diverged  whether it went so far away, or became no number, that the walk was broken off there
     """
 
     surface: Surface
@@ -43,6 +45,51 @@ class Path:
         """Of the way, in the units of x and y."""
         steps: Array = np.diff(self.points, axis=0)
         return float(np.hypot(*steps.T).sum())
+
+    @property
+    def arrived(self) -> int | None:
+        """After how many gradients f is at most a millionth of its start, and stays so."""
+        return self.settled(MILLIONTH * float(self.losses[0]))
+
+    @property
+    def angle(self) -> float:
+        """Between the way downhill and the way to the nearest minimum, in degrees: the median.
+
+        Over the points in the frame, before it leaves, where f is above a millionth of its start;
+        below that, rounding decides. 0 for a path that begins at a minimum.
+        """
+        points = self.points[: self.left][self.losses[: self.left] > MILLIONTH * self.losses[0]]
+        if not len(points):
+            return 0.0
+        downhill = -np.array(self.surface.gradient(*points.T)).T
+        ways = np.array(self.surface.minima)[:, None] - points
+        nearest = np.hypot(ways[..., 0], ways[..., 1]).argmin(axis=0)
+        way = ways[nearest, np.arange(len(points))]
+        across = way[:, 0] * downhill[:, 1] - way[:, 1] * downhill[:, 0]
+        along = (way * downhill).sum(axis=1)
+        return float(np.degrees(np.median(np.abs(np.arctan2(across, along)))))
+
+    @property
+    def exit(self) -> tuple[float, float]:
+        """Where it crosses the edge of the frame for the first time, if it `left`."""
+        a, b = self.points[np.clip([(self.left or 0) - 1, self.left or 0], 0, self.gradients)]
+        low, high = np.reshape(self.surface.frame, (2, 2)).T
+        with np.errstate(all="ignore"):  # it moves along an axis: the other edges are never met
+            shares = np.concatenate([(low - a) / (b - a), (high - a) / (b - a)])
+        share = min((float(t) for t in shares if 0 <= t <= 1 and t), default=1.0)
+        x, y = a + share * (b - a)
+        return float(x), float(y)
+
+    def speed(self, aim: float = MILLIONTH) -> tuple[float, float]:
+        """Two numbers to be compared, less being better.
+
+        After how many gradients f stays below that share of its start, infinity if it never does;
+        and the highest f of the last tenth of the gradients.
+        """
+        settled = self.settled(aim * float(self.losses[0]))
+        tenth = -(-self.gradients // 10)
+        last = math.inf if self.diverged else float(self.losses[-tenth:].max())
+        return (math.inf, last) if settled is None else (settled, 0.0)
 
     def settled(self, loss: float) -> int | None:
         """After how many gradients f is at most that, and stays so; None if it never does."""
@@ -68,7 +115,7 @@ def walk(
     UsageError for an optimizer that wants what a surface does not have, for a start outside of the
     frame, and for a number of gradients below 1.
     """
-    (path,) = walks(surface, optimizer, gradients, [start or surface.start])
+    (path,) = walks(surface, optimizer, gradients, [surface.start if start is None else start])
     return path
 
 
@@ -84,7 +131,7 @@ def walks(
         what = f"{optimizer.full_name} needs what a surface does not have: {needed}"
         raise UsageError(what, "choose another optimizer for a surface")
     checked("gradients", gradients, int, Interval("[1, inf)"), "give a number of gradients")
-    w = np.array([_start(surface, start) for start in starts]).T
+    w = np.array([starting_point(surface, start) for start in starts]).T
     parts = [w] if optimizer.scope == "element" and not optimizer.needs else [*w.T[:, :, None]]
     tracks = [_track(surface, optimizer, gradients, part) for part in parts]
     return [
@@ -133,28 +180,23 @@ def _path(surface: Surface, optimizer: Optimizer, points: Array) -> Path:
         across = np.abs(points[:, 0] - middle) / half
         middle, half = (bottom + top) / 2, (top - bottom) / 2
         away = np.maximum(across, np.abs(points[:, 1] - middle) / half)  # 1 at the frame's edges
-        lost = np.flatnonzero(~(np.isfinite(losses) & (away < FAR)))
-        outside = np.flatnonzero(~(away <= 1))
-    end = int(lost[0]) if len(lost) else len(points)
-    return Path(
-        surface,
-        optimizer,
-        points[:end].copy(),
-        losses[:end],
-        int(outside[0]) if len(outside) else None,
-        end < len(points),
-    )
+    known = np.isfinite(losses) & np.isfinite(points).all(axis=1)
+    lost = np.flatnonzero(~(known & (away < FAR)))
+    outside = np.flatnonzero(~(away <= 1))
+    # the point at which it is lost is the last one, if it is one
+    end = int(lost[0] + known[lost[0]]) if len(lost) else len(points)
+    first = int(outside[0]) if len(outside) else None
+    return Path(surface, optimizer, points[:end].copy(), losses[:end], first, bool(len(lost)))
 
 
-def _start(surface: Surface, start: Sequence[float] | None) -> tuple[float, float]:
+def starting_point(surface: Surface, start: Sequence[float]) -> tuple[float, float]:
+    """The start as two numbers; UsageError unless it is a point of the frame."""
     left, right, bottom, top = surface.frame
-    if start is None:
-        return surface.start
     fix = f"give (x, y) with x from {left:g} to {right:g} and y from {bottom:g} to {top:g}"
-    numbers = np.asarray(start, np.float64)
-    if numbers.shape != (2,):
-        raise UsageError(f"the start is {start!r}, not a point (x, y)", fix)
-    x, y = map(float, numbers)
+    try:
+        x, y = map(float, start)
+    except (TypeError, ValueError):
+        raise UsageError(f"the start is {start!r}, not a point (x, y)", fix) from None
     if not (left <= x <= right and bottom <= y <= top):
         raise UsageError(f"the start ({x:g}, {y:g}) is outside of the frame of {surface.name}", fix)
     return x, y
@@ -164,30 +206,53 @@ def _start(surface: Surface, start: Sequence[float] | None) -> tuple[float, floa
 class Budget:
     """How a learning rate is looked for, for all optimizers alike.
 
-    Of the rates from `least` to `most`, `per_decade` of them between 1 and 10, that one counts with
-    which f has come down to a millionth of what it was after the fewest gradients, and stays there;
-    if it does with none, that one after whose `gradients` gradients f is least. One with which the
-    path leaves the frame counts only if all do. Each is tried from `starts` points, the surface's
-    own and others near it, and is as good as in the worst: a rate that leads from one point into
-    the minimum by luck does not from the others.
+    Rates from `least` to `most` are tried, `per_decade` of them between 1 and 10, and then, so
+    many times, the two half-way between the best one and its neighbours, on the logarithmic scale.
+
+    A rate is as good as in the worst of `starts` points, the surface's own and others near it: one
+    that leads from one point into the minimum by luck does not from the others. That one is best
+    with which f has come down to a millionth of its start after the fewest gradients, and stays
+    there; if it does with none, that one with which the highest f of the last tenth of the
+    `gradients` is least. One with which a path leaves the frame is best only if all do. `aim` is
+    the millionth, or another share of f at the start.
     """
 
     gradients: int = 150
-    per_decade: int = 4
+    per_decade: int = 2
     least: float = 1e-4
-    most: float = 10.0
+    most: float = 100.0
+    halvings: int = 4
     starts: int = 3
+    aim: float = MILLIONTH
 
     @property
     def rates(self) -> list[float]:
+        """Those that are tried first."""
         count = round(self.per_decade * math.log10(self.most / self.least)) + 1
-        return [float(rate) for rate in np.geomspace(self.least, self.most, count)]
+        return [_rounded(rate) for rate in np.geomspace(self.least, self.most, count)]
+
+    def best(self, score: Callable[[float], Any]) -> float:
+        """The rate whose score is least; of several, the one that is tried first."""
+        scores = {rate: score(rate) for rate in self.rates}
+        step: float = 10 ** (1 / self.per_decade)
+        for _ in range(self.halvings):
+            best, step = min(scores, key=scores.__getitem__), math.sqrt(step)
+            for rate in (_rounded(best / step), _rounded(best * step)):
+                if self.least <= rate <= self.most:
+                    scores[rate] = score(rate)
+        return min(scores, key=scores.__getitem__)
 
     def __str__(self) -> str:
+        count = len(self.rates) + 2 * self.halvings
         return (
-            f"best of {len(self.rates)} learning rates from {self.least:g} to {self.most:g} in the "
-            f"worst of {self.starts} starts"
+            f"best of {count} from {self.least:g} to {self.most:g}, by {self.gradients} gradients "
+            f"in the worst of {self.starts} starts"
         )
+
+
+def _rounded(rate: float) -> float:
+    """To three digits, so that what is shown is what was used."""
+    return float(f"{rate:.3g}")
 
 
 def tuned(
@@ -196,29 +261,23 @@ def tuned(
     """The optimizer with the learning rate that the budget finds; as it is if it has none."""
     if optimizer.rate is None:
         return optimizer
-    starts = near(surface, start, budget.starts)
+    starts = near(surface, surface.start if start is None else start, budget.starts)
 
-    def score(candidate: Optimizer) -> tuple[bool, float, float]:
-        return max(map(_score, walks(surface, candidate, budget.gradients, starts)))
+    def worst(rate: float) -> tuple[bool, float, float]:
+        paths = walks(surface, optimizer.with_lr(rate), budget.gradients, starts)
+        return max((path.left is not None, *path.speed(budget.aim)) for path in paths)
 
-    return min(map(optimizer.with_lr, budget.rates), key=score)
-
-
-def _score(path: Path) -> tuple[bool, float, float]:
-    settled = path.settled(path.losses[0] * 1e-6)
-    last = math.inf if path.diverged else float(path.losses[-1])
-    speed = (math.inf, last) if settled is None else (settled, 0.0)
-    return path.left is not None, *speed
+    return optimizer.with_lr(budget.best(worst))
 
 
-def near(surface: Surface, start: Sequence[float] | None, count: int) -> list[tuple[float, float]]:
+def near(surface: Surface, start: Sequence[float], count: int) -> list[tuple[float, float]]:
     """The start, and others near it, always the same.
 
     They are moved by up to a fifth of the way to the minimum, along it and across, so that those
     of a turned valley are turned, too; and put back into the frame where they are outside.
     """
     left, right, bottom, top = surface.frame
-    x, y = _start(surface, surface.start if start is None else start)
+    x, y = starting_point(surface, start)
     dx, dy = surface.minima[0][0] - x, surface.minima[0][1] - y
     moves = np.random.default_rng(0).uniform(-0.2, 0.2, (count - 1, 2)).tolist()
     return [(x, y)] + [
