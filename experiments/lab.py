@@ -22,9 +22,9 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import nnscratch as nn
 from nnscratch import command_line
@@ -145,6 +145,11 @@ def blank(rows: int = 1, columns: int = 2, height: float = 4.2) -> "tuple[Figure
         one.grid(alpha=0.3)
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def of(rows: Iterable[Mapping[str, Any]], **wanted: object) -> list[Mapping[str, Any]]:
+    """The rows that have these values."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def _number(value: object) -> object:

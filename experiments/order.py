@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import kendalltau, rankdata
 
+from nnscratch.looks import COLORS, MARKERS
 from nnscratch.study import design, ledger
 from nnscratch.study.analysis import analyse
-from nnscratch.study.figures import COLORS, MARKERS
 from nnscratch.study.standings import test_accuracy
 
 RESAMPLES = 2000
