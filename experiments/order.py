@@ -87,8 +87,8 @@ def figure(ranked: Mapping[str, Mapping[str, float]], path: Path) -> None:
     axes = drawing.subplots()
     for k, name in enumerate(names):
         places = [ranked[study][name] for study in studies]
-        look = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
-        axes.plot(range(len(studies)), places, "-", lw=1.3, ms=5, **look)
+        color, marker = COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)]
+        axes.plot(range(len(studies)), places, "-", lw=1.3, ms=5, color=color, marker=marker)
     for x, side, study in ((0, "right", studies[0]), (len(studies) - 1, "left", studies[-1])):
         for place in set(ranked[study].values()):
             equal = ", ".join(name for name in names if ranked[study][name] == place)

@@ -132,8 +132,9 @@ def works(fast: bool) -> list[Work]:
         "nadam",
         "radam",
         "amsgrad",
+        "adafactor",
+        "rprop",
     )
-    torch_has += ("adafactor", "rprop")
     if fast:
         return [Work(), Work("sgd", 1), Work("sgd"), Work("rmsprop", contenders=(OURS, *TORCHES))]
     return [
@@ -382,7 +383,7 @@ def figure(m: Medians, path: Path) -> None:
         (by_hidden, "hidden units", 2, (100, 300, 1000, 3000, 8000)),
     ):
         for c in EVERYONE:
-            network = [["adam", 128, 1000] for _ in values]
+            network: list[list[Any]] = [["adam", 128, 1000] for _ in values]
             for place, value in zip(network, values, strict=True):
                 place[key] = value
             seconds = [m.get("epoch", c, *place) for place in network]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch import check, compare, report, train
+from nnscratch import check, compare, report, surfaces, train
 from nnscratch.command_line import number, run
 from nnscratch.errors import UsageError
 from nnscratch.hyper import Interval, hypers
@@ -98,10 +98,13 @@ CASES = [(train.main, ["--dataset", "digits", "--hidden", "2", "--epochs", "1"])
 ]
 CASES += [(train.main, ["--dataset", "digits", "--loader", name]) for name in nn.LOADERS]
 CASES += [(compare.main, ["--opts", "sgd", "--tier", "smoke", "--dataset", "digits"])]
+CASES += [(surfaces.main, ["--opts", "sgd"])]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("main", "argv"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("main", "argv"), CASES, ids=[f"{main.__module__} {' '.join(argv)}" for main, argv in CASES]
+)
 def test_every_flag_refuses_every_number_that_cannot_be(main, argv, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = flags_in_help(main, *argv)

@@ -75,6 +75,22 @@ def test_the_table_of_troubles_is_what_was_measured() -> None:
             assert cell == (f"{round(float(number), 1):.3g}" if number else "never")
 
 
+def test_what_it_quotes_of_the_labs_is_what_they_say() -> None:
+    pages = (ROOT / "experiments" / "results" / "labs").glob("*.md")
+    said = {line for page in pages for line in page.read_text(encoding="utf-8").splitlines()}
+    quoted = re.findall(r"^> (.+)$", README, re.MULTILINE)
+    assert quoted
+    assert all(f"- {sentence}" in said for sentence in quoted)
+
+
+def test_every_file_that_it_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^):#=]+)\)", README)
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    notebooks = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks <= set(links)
+
+
 def test_rates_and_curvature_are_looked_at_as_written(capsys) -> None:
     data, model = nn.load_dataset("digits"), nn.MLP([784, 10, 10])
     loader, w = nn.mini_batch(data.train, 50), model.w.copy()
