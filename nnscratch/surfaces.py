@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .command_line import Parser, add_number, folder, numbers, run
+from .command_line import Parser, add_number, folder, numbers, refuse_repeated, run
 from .files import write_whole, writing
 from .hyper import Interval, known_name
 from .landscape import SURFACES, Budget, Race, figures, hold_race, troubles
@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> None:
     group = parser.add_argument_group("budget")
     text = "number of gradients that each may take in a race"
     add_number(group, "gradients", int, Interval("[1, 10000]"), text, Budget().gradients)
+    refuse_repeated(argv)
     given = parser.parse_args(argv)
     names = list(SURFACES) if given.surfaces is None else given.surfaces.split(",")
     known = dict.fromkeys(known_name(SURFACES, "surface", name) for name in names)

@@ -21,7 +21,8 @@ class AdaDelta(Elementwise):
 
     Shapes: v and u like w. Units: d has the unit of w, as Newton's step has and no other rule of
     the lecture; lr is a pure number, and the paper has none: 1. But eps has a unit too, and two
-    different ones at that, so the argument holds only where eps is small beside u and v.
+    different ones at that, so the argument holds for the rule without eps: u grows from eps and
+    stays near it, and on a network d goes as the unit of w to the power -0.5, not 1.
     Cost: one gradient.
     Fails: it starts as slowly as eps is small: the first step is at most sqrt(eps / (1 - rho)).
     MNIST: 96.41 % after ten epochs with the defaults (the steps grow slowly from eps); 97.90 % with
