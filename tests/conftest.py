@@ -1,6 +1,11 @@
 """Fixtures: a private cache, small made-up images, and MNIST where it is."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: one thread each
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
+
 from collections.abc import Generator, Iterator
 from typing import Any
 

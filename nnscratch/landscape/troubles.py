@@ -91,8 +91,8 @@ def lower(starts: Array, ends: Array) -> Array:
 
 def least(_: Array, ends: Array) -> Array:
     """Which ends are in the least of the minima, and not only swinging around it."""
-    found: Array = Rastrigin().value(*ends.T) < LOW
-    return found
+    height = Rastrigin().value(*ends.T)
+    return np.asarray(height < LOW)
 
 
 def _valley(ratio: float) -> OnPath:
