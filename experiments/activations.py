@@ -339,7 +339,7 @@ def findings_of_training(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     said = [
         f"Saturated, with {depth:g} hidden layers before training and after {end:g} epochs: "
         f"{'; '.join(flat)}.",
-        f"Dead, at the same times: {'; '.join(dead) or 'none'}"
+        f"Dead, flat for every one of the images, at the same times: {'; '.join(dead) or 'none'}"
         f"{', and none with the others' if dead else ''}.",
     ]
     parts = []

@@ -96,6 +96,7 @@ class Lab:
         seconds = time.perf_counter() - self._began
         env = environment()
         command = f"python experiments/{self.name}.py" + (" --fast" if self.fast else "")
+        command += "" if self.dataset == "auto" else f" --dataset {self.dataset}"
         about = [f"`{command}`: {seconds:.0f} s on {os.cpu_count()} cores ({env['processor']})"]
         about += [self._data] if self._data else []
         files = ", ".join(f"[{name}]({name})" for name in self._files if name.endswith(".csv"))
@@ -122,10 +123,13 @@ def run(main: Callable[[Lab], None], argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--fast", action="store_true", help="seconds, with fewer of everything")
         text = "images: auto, mnist or digits (default auto: digits only where MNIST is not)"
         parser.add_argument("--dataset", default="auto", metavar="NAME", help=text)
-        text = "folder for tables and figures (default experiments/results/labs, or fast)"
+        text = "folder for tables and figures (default experiments/results/labs, and .../fast for "
+        text += "what is not worth keeping: with --fast or another data set)"
         parser.add_argument("--out", type=command_line.folder, metavar="DIR", help=text)
+        command_line.refuse_repeated(arguments)
         given = parser.parse_args(arguments)
-        usual = HERE / "results" / ("fast" if given.fast else "labs")
+        keeps = not given.fast and given.dataset == "auto"
+        usual = HERE / "results" / ("labs" if keeps else "fast")
         lab = Lab(script, question, given.out or usual, given.fast, given.dataset)
         main(lab)
         lab.end()

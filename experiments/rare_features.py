@@ -426,12 +426,14 @@ def findings_of_constant(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     hundredth = max(row["update"] for row in rows if row["update"] <= last / 100)
     early = of(rows, optimizer="adagrad", update=hundredth, **{"large gradients": 0})[0]
     farther = at_end("adagrad", 0, "distance / lr") / early["distance / lr"]
-    recovered = [
-        row["update"] - BURST
+    later = [
+        (row["update"] - BURST, row["step / lr"] > 0.5)
         for row in of(rows, optimizer="rmsprop", **{"large gradients": BURST})
-        if row["update"] > BURST and row["step / lr"] > 0.5
+        if row["update"] > BURST
     ]
-    back = f"after {recovered[0]:g} of them" if recovered else "not yet"
+    recovered = [update for update, is_back in later if is_back]
+    before = max((update for update, is_back in later if not is_back), default=0)
+    back = f"between {before:g} and {recovered[0]:g} updates after them" if recovered else "not yet"
     return [
         f"Under a constant gradient AdaGrad's step is {at_end('adagrad', 0, 'step / lr'):.3g} lr "
         f"at update {last:g}, where 1 / sqrt(t) is {1 / math.sqrt(last):.3g}, and it has gone "

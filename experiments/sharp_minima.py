@@ -252,7 +252,14 @@ MEASURES = {
     "sharpness_0.0005_corners": "sharpness at 5e-4 by corners",
     "distance": "distance from the start",
 }
-SHARP = ("sharpness_0.001", "sharpness_0.001_corners", "eigenvalue_over_loss")
+SHARP = (
+    "sharpness_0.001",
+    "sharpness_0.001_corners",
+    "eigenvalue_over_loss",
+    "largest_eigenvalue",
+    "sharpness_0.0005",
+    "sharpness_0.0005_corners",
+)
 
 
 def of(rows: Sequence[Row], name: str, measure: str) -> list[float]:
@@ -294,19 +301,18 @@ def findings(rows: Sequence[Row]) -> Iterator[str]:
     words = {1: "sharper", -1: "flatter", 0: "neither sharper nor flatter beyond chance"}
     told = {f"by {MEASURES[measure]}": words[sign(rows, measure)] for measure in SHARP}
     minima = "; ".join(f"{word} {measure}" for measure, word in told.items())
-    yield f"Large batches ended in minima that are, against those of small ones: {minima}."
+    yield f"Large batches against small ones, at equal training loss: {minima}."
     worse = {1: "better", -1: "worse", 0: "neither better nor worse beyond chance"}
     accuracy = sign(rows, "test_accuracy_percent")
     yield f"On test images large batches are {worse[accuracy]}."
-    sharper = all(word == "sharper" for word in told.values())
-    if sharper and accuracy < 0:
-        yield "So Keskar's claim holds on this network."
-    else:
-        parts = [
-            f"sharper minima {'are' if sharper else 'are not'} seen by all three measures",
-            f"worse generalization {'is' if accuracy < 0 else 'is not'} seen",
-        ]
-        yield f"So Keskar's claim does not hold as a whole on this network: {', '.join(parts)}."
+    counts = {word: list(told.values()).count(word) for word in ("sharper", "flatter")}
+    holds = counts["sharper"] == len(told) and accuracy < 0
+    yield (
+        f"So Keskar's claim {'holds' if holds else 'does not hold as a whole'} on this network: at "
+        f"equal training loss large batches are sharper by {counts['sharper']} of {len(told)} "
+        f"measures, flatter by {counts['flatter']}, and worse generalization "
+        f"{'is' if accuracy < 0 else 'is not'} seen."
+    )
 
 
 def dinh_findings(rows: Sequence[Row]) -> Iterator[str]:
@@ -332,7 +338,7 @@ def dinh_findings(rows: Sequence[Row]) -> Iterator[str]:
 
 def figure(rows: Sequence[Row]) -> "Figure":
     drawing, panels = blank(2, 3, height=2.9)
-    shown = ["test_accuracy_percent", "test_loss", "distance", *SHARP]
+    shown = ["test_accuracy_percent", "test_loss", "distance", *SHARP[:3]]
     sizes = [next(row["batch_size"] for row in rows if row["batch"] == name) for name in SHARES]
     for axes, measure in zip(panels, shown, strict=True):
         both = [of(rows, name, measure) for name in SHARES]

@@ -21,8 +21,9 @@ class Checkup:
     """
 
     def __init__(self, model: MLP, data: Dataset, progress: Progress, per_epoch: int) -> None:
-        split = data.val if len(data.val) else data.train
+        split, kind = (data.val, "validation") if len(data.val) else (data.train, "training")
         self._x, self._labels = split.x[:IMAGES], split.labels[:IMAGES]
+        self._images = f"{len(self._labels):,} {kind} images"
         self._model, self._progress, self._per_epoch = model, progress, per_epoch
         self._before = progress.gradient_point(model).copy()
 
@@ -39,11 +40,11 @@ class Checkup:
         self._before[...] = now
         return record
 
-
-def draw(saver: Saver, title: str) -> None:
-    """The health of each layer up to now, and the weights of the first layer as they are."""
-    folder = saver.folder.inner(FOLDER)
-    folder.write("health.png", plots.health(saver.history, f"{title}; at {IMAGES:,} images"))
-    epoch = saver.history[-1].epoch
-    png = plots.first_layer(saver.model, f"first layer after epoch {epoch}\n{title}")
-    folder.write(f"first-layer-{epoch:03}.png", png)
+    def draw(self, saver: Saver, title: str) -> None:
+        """The health of each layer up to now, and the weights of the first layer as they are."""
+        folder = saver.folder.inner(FOLDER)
+        health = plots.health(saver.history, f"{title}; at {self._images}")
+        folder.write("health.png", health)
+        epoch = saver.history[-1].epoch
+        png = plots.first_layer(saver.model, f"first layer after epoch {epoch}\n{title}")
+        folder.write(f"first-layer-{epoch:03}.png", png)

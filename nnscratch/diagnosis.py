@@ -7,6 +7,7 @@ import numpy as np
 from .activations import Activation
 from .arrays import Array, Labels
 from .datasets.split import Pixels
+from .errors import UsageError
 from .layers import Activate
 from .model import MLP
 
@@ -20,7 +21,8 @@ class LayerHealth:
     gradient      |dW, db|, the norm of its gradient
     update        |w - w before| / |w before| of its weights and biases; None without a before
     saturated     share of all units and images where |f'| is below a twentieth of its largest
-    dead          share of the units that are so for every image: nothing can move them
+    dead          share of the units that are so for every one of the images: next to nothing moves
+                  them, and nothing at all where the slope is zero, as that of ReLU
 
     The last two are None for the last layer, whose activation belongs to the loss. For ReLU
     "saturated" is "off", and about a half is usual.
@@ -56,8 +58,12 @@ def diagnose(
     `before` are the weights before an update, a vector like model.w, and `now` those after it,
     model.w if not given. The gradient of these images is left in model.dw.
     """
-    model.loss_and_grad(x, labels)
     now = model.w if now is None else now
+    for name, w in (("before", before), ("now", now)):
+        if w is not None and w.shape != model.w.shape:
+            what = f"{name} has shape {w.shape}, and the network {len(model.w):,} weights"
+            raise UsageError(what, "give a vector like model.w")
+    model.loss_and_grad(x, labels)
     units = _units(model, x)
     start, health = 0, []
     for k, matrix in enumerate(model.matrices):
@@ -77,14 +83,16 @@ def diagnose(
 
 def _units(model: MLP, x: Array | Pixels) -> list[tuple[float, float]]:
     """The saturated and the dead share of each hidden layer."""
-    y = np.asarray(x, model.dtype)
-    shares = []
-    for layer in model.layers:
-        y = layer.forward(y)
-        if isinstance(layer, Activate):
+    hidden = [layer for layer in model.layers if isinstance(layer, Activate)]
+    saturated = [0.0] * len(hidden)  # shares
+    dead = [np.ones(units, bool) for units in model.sizes[1:-1]]
+    for chunk in model.chunks(x):
+        model.forward(chunk)
+        for k, layer in enumerate(hidden):
             is_saturated = _slope(layer.activation, layer.z, layer.a) < SATURATED
-            shares.append((float(is_saturated.mean()), float(is_saturated.all(axis=0).mean())))
-    return shares
+            saturated[k] += float(is_saturated.mean(axis=1).sum()) / len(x)
+            dead[k] &= is_saturated.all(axis=0)
+    return [(share, float(units.mean())) for share, units in zip(saturated, dead, strict=True)]
 
 
 def _slope(activation: Activation, z: Array, a: Array) -> Array:

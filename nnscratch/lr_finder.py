@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw n
 
 BETA = 0.9  # decay of the mean of the losses
 FAILED = 1.5  # times the smallest loss: from there on the rate is too large
+FEWEST = 3  # updates from which anything can be said
 WINDOW = 0.25  # decades of the rate to both sides, over which a fall is measured
 
 
@@ -109,7 +110,8 @@ def find_lr(
     and the best one may be several times smaller or larger. For SGD on 784-1000-10 it is eighteen
     times larger: rates that overshoot at the start train well once the curvature has fallen.
 
-    Raises UsageError for an optimizer without a rate and for numbers out of range.
+    Raises UsageError for an optimizer without a rate, for numbers out of range, and where the
+    training fails at once.
     Source: Smith 2015, arXiv 1506.01186, section 3.3, where the rate rises linearly and accuracy
     is watched; exponential and with the loss as in common practice since.
     """
@@ -130,6 +132,9 @@ def find_lr(
         smoothed.append(mean / (1 - BETA ** len(losses)))
         if smoothed[-1] > FAILED * min(smoothed):
             break
+    if len(rates) < FEWEST:
+        what = f"{optimizer.full_name} fails after {len(rates)} updates from a rate of {least:g} on"
+        raise UsageError(what, "give a smaller least")
     return RateRange(optimizer.full_name, np.array(rates), np.array(losses), np.array(smoothed))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .datasets import load_dataset
+from .divergence import check_loss
 from .errors import UsageError
 from .formula import NoFormula, Rule, array_names, formula, names, number_names
 from .hyper import Interval, as_part, checked, values
@@ -30,7 +31,7 @@ class Line:
     """An assignment of a rule, as it was for one weight in one step.
 
     values     of the names that it assigns to
-    matters    whether it gave one of them another value than it had, if it had one
+    matters    whether it makes a quantity, moves w, or gave dw another value than it had
     text       the assignment, then with numbers for the names, then its value
     """
 
@@ -50,8 +51,8 @@ class Trace:
 
     w is the weight before the step, g the gradient that the network gave there. The quantities have
     the names of the rule, and its order; of an optimizer without a formula they are the arrays of
-    its state after the step. A line that changes nothing in any step, such as a weight decay of
-    0, is left out.
+    its state after the step. A line that never changes dw, as that of a weight decay of 0, is
+    left out.
     """
 
     optimizer: str
@@ -120,25 +121,30 @@ def microscope(
     of W1 whose first gradient is the largest. A step is one call of `update`.
 
     Model and loader stay as they are. Raises UsageError for a place that there is not, and for an
-    optimizer that trains no network.
+    optimizer that trains no network; DivergedError before the step that a loss beyond all bounds
+    would lead to.
     """
     optimizer = as_part(Optimizer, OPTIMIZERS, optimizer)  # type: ignore[type-abstract]
     steps = checked("steps", steps, int, Interval("[1, inf)"), "give a number of updates")
     check_supplied(optimizer)
+    if not isinstance(loader, Loader | None):
+        raise UsageError(f"loader is {loader!r}", "give a loader, such as mini_batch(split)")
     loader = mini_batch(load_dataset().train) if loader is None else copy.copy(loader)
     if model is None:
         model = MLP([loader.split.x.shape[1], 1000, int(loader.split.labels.max()) + 1])
     model = copy.deepcopy(model)
     place = None if weight is None else _place(model, weight)
     slots = [Slot(w, dw, optimizer.init(w)) for w, dw in arrays_to_update(model, optimizer)]
-    progress = Progress(seed=model.seed)
+    progress = Progress(seed=model.seed, states=[slot.state for slot in slots])
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
     (x, labels), due = next(batches), slots
     rows: list[dict[str, float]] = []
     formulas: list[list[Line]] = []
     for t in range(1, steps + 1):
-        take_gradient(model, slots, optimizer, x, labels, progress)
-        progress.examples += len(labels)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked for here, by name
+            loss = take_gradient(model, slots, optimizer, x, labels, progress)
+            check_loss(loss, progress, model, optimizer, x)
+        progress.update, progress.examples = t, progress.examples + len(labels)
         if place is None:
             place = int(np.abs(model.parameters[0].dw).argmax())
         slot, k = _slot_of(model, slots, place)
@@ -152,7 +158,7 @@ def microscope(
             (x, labels), due = next(batches), slots
     kept = [j for j, same in enumerate(zip(*formulas, strict=True)) if any(x.matters for x in same)]
     lines = [[step[j] for j in kept] for step in formulas]
-    settings = ", ".join(f"{name} {value:g}" for name, value in values(optimizer).items())
+    settings = ", ".join(_settings(optimizer))
     return Trace(
         optimizer=f"{optimizer.full_name}: {settings}" if settings else optimizer.full_name,
         weight=_name(model, place or 0),
@@ -182,7 +188,7 @@ def line_by_line(
         lines.append(
             Line(
                 values,
-                any(before.get(name) != known[name] for name in assigned),
+                assigned != ["dw"] or before["dw"] != known["dw"],
                 f"{target} = {ast.unparse(assignment.value)}{indent}= {with_numbers}"
                 f"{indent}= {shown}",
             )
@@ -258,14 +264,25 @@ def _with_quantities(row: dict[str, float], lines: Sequence[Line]) -> dict[str, 
     return row | quantities | {"moved": moved}
 
 
+def _settings(optimizer: Optimizer, prefix: str = "") -> list[str]:
+    """The hyper-parameters, and those of the optimizer inside: "lr 0.1", "base.momentum 0.9"."""
+    inner = getattr(optimizer, "base", None)
+    mine = [f"{prefix}{name} {value:g}" for name, value in values(optimizer).items()]
+    return mine + (_settings(inner, f"{prefix}base.") if isinstance(inner, Optimizer) else [])
+
+
 def _place(model: MLP, weight: tuple[Any, ...]) -> int:
     """Where in model.w the weight lies."""
     start = 0
     for parameter in model.parameters:
         if weight and parameter.name == weight[0]:
             shape, index = parameter.w.shape, weight[1:]
-            if len(index) == len(shape) and all(
-                isinstance(i, int) and 0 <= i < n for i, n in zip(index, shape, strict=True)
+            whole = all(isinstance(i, int | np.integer) for i in index)
+            if (
+                len(index) == len(shape)
+                and whole
+                and (np.array(index) >= 0).all()
+                and (np.array(index) < shape).all()
             ):
                 return start + int(np.ravel_multi_index(index, shape))
         start += parameter.w.size

@@ -264,6 +264,11 @@ class MLP:
         classes = [self.forward(x_chunk).argmax(axis=1) for _, x_chunk in self._chunks(x)]
         return np.concatenate([*classes, np.empty(0, np.intp)])
 
+    def chunks(self, x: Array | Pixels) -> Iterator[Array]:
+        """The rows of x in the portions that pass at a time, for a forward pass of one's own."""
+        for _, chunk in self._chunks(self._rows(x)):
+            yield chunk
+
     def _chunks(self, x: Array | Pixels) -> Iterator[tuple[slice, Array]]:
         """The rows of x in portions of at most CHUNK, in the model's dtype."""
         for start in range(0, len(x), CHUNK):

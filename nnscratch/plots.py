@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .diagnosis import SATURATED
+from .errors import UsageError
 from .looks import COLORS, DASHES, MARKERS, as_bytes
 from .model import MLP
 from .progress import Record
@@ -86,17 +87,17 @@ def health(history: Sequence[Record], title: str) -> bytes:
     for axes, (quantity, label) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         is_share = quantity in ("saturated", "dead")
         for k, layers in enumerate(zip(*(layers for _, layers in diagnosed), strict=True)):
-            values = [getattr(layer, quantity) for layer in layers]
-            if None not in values:
-                axes.plot(
-                    epochs,
-                    [100 * value for value in values] if is_share else values,
-                    color=COLORS[k % len(COLORS)],
-                    ls=DASHES[k // len(COLORS) % len(DASHES)],
-                    marker=MARKERS[k % len(MARKERS)] if len(epochs) <= MARKED else None,
-                    ms=4,
-                    label=f"layer {k + 1}",
-                )
+            known = [getattr(layer, quantity) for layer in layers]
+            values = [math.nan if value is None else value for value in known]
+            axes.plot(
+                epochs,
+                [100 * value for value in values] if is_share else values,
+                color=COLORS[k % len(COLORS)],
+                ls=DASHES[k // len(COLORS) % len(DASHES)],
+                marker=MARKERS[k % len(MARKERS)] if len(epochs) <= MARKED else None,
+                ms=4,
+                label=f"layer {k + 1}",
+            )
         if is_share:
             axes.set_ylim(-2, 102)
         elif any((line.get_ydata() > 0).any() for line in axes.lines):
@@ -123,6 +124,8 @@ def first_layer(model: MLP, title: str) -> bytes:
 
     W = model.parameters[0].w
     side, units = math.isqrt(len(W)), W.shape[1]
+    if side * side != len(W):
+        raise UsageError(f"{len(W)} inputs are no square image", "draw a network of square images")
     images = W[: side * side, :UNITS].T.reshape(-1, side, side)
     rows = -(-len(images) // IN_A_ROW)
     sheet = np.full((rows, IN_A_ROW, side + 2, side + 2), np.nan)  # a gap around each

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import blas, plots, wording
-from .checkup import Checkup, draw
+from .checkup import Checkup
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .datasets.split import data_hash
@@ -219,7 +219,7 @@ def train(
                 saver.append(record)
                 if checkup:
                     with saver.going_on(), figures_or_a_warning():
-                        draw(saver, wording.title(settings, model, data, loader))
+                        checkup.draw(saver, wording.title(settings, model, data, loader))
             if reason or record.update % save_every == 0 or record.update == updates:
                 saver.save()
             if reason:

@@ -36,10 +36,11 @@ def description(model: MLP) -> str:
 
 
 def title(settings: Settings, model: MLP, data: Dataset, loader: Loader) -> str:
+    rate = "" if settings.opt.rate is None else f", lr {settings.opt.rate:g}"
     return (
         f"{description(model)} on {data.name}, {len(data.train):,} images in batches of "
-        f"{loader.batch_size:,}; {settings.opt.full_name}, lr {getattr(settings.opt, 'lr', None)}, "
-        f"{settings.schedule.name}; seed {settings.seed}"
+        f"{loader.batch_size:,}; {settings.opt.full_name}{rate}, {settings.schedule.name}; "
+        f"seed {settings.seed}"
     )
 
 
@@ -65,9 +66,9 @@ def accuracy(test: Evaluation, data: Dataset) -> str:
 
 def has_learned_nothing(history: Sequence[Record], model: MLP) -> bool:
     """Whether the loss stays at that of a network that gives every image the same answer."""
-    blind = model.loss.blind(model.sizes[-1])
+    blind, chance = model.loss.blind(model.sizes[-1]), 1 / model.sizes[-1]
     return blind is not None and all(
         abs(record.train_loss - blind) < NEAR * blind
-        and (record.val_accuracy is None or record.val_accuracy < 2 / model.sizes[-1])
+        and (record.val_accuracy is None or record.val_accuracy < min(2 * chance, (1 + chance) / 2))
         for record in history
     )

@@ -102,7 +102,8 @@ tuned.player()
 # surface and a number. All learning rates are tuned by the same budget.
 #
 # For the first there is a formula. On a valley whose sides are $k$ times as curved as its floor,
-# gradient descent with the best rate comes closer by $(k - 1)/(k + 1)$ in a step.
+# a step of gradient descent with the best rate multiplies the distance to the minimum by
+# $(k - 1)/(k + 1)$.
 
 # %%
 optimizers = [nn.OPTIMIZERS[name]() for name in racers]

@@ -1,7 +1,7 @@
 """The health of each layer, from numbers worked out by hand, and --diagnose."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,23 @@ def test_the_update_is_told_in_shares_of_the_weights_of_each_layer(toy) -> None:
     model.w = 0
     found = diagnose(model, toy.x[:], toy.labels, before=model.w.copy())
     assert [layer.update for layer in found] == [None, None]
+
+
+def test_many_images_pass_in_portions_and_count_alike() -> None:
+    rng = np.random.default_rng(0)
+    model = nn.MLP([4, 30, 3], "relu", seed=1, dtype="float64")
+    model.parameters[1].w[:5] = -100
+    x, labels = rng.normal(size=(2500, 4)), rng.integers(0, 3, 2500)
+    first, _ = diagnose(model, x, labels)
+    z = x @ model.parameters[0].w + model.parameters[1].w
+    assert first.saturated == pytest.approx((z < 0).mean())
+    assert first.dead == pytest.approx((z < 0).all(axis=0).mean())
+    assert first.dead >= 5 / 30
+
+
+def test_weights_of_another_network_are_refused(toy) -> None:
+    with pytest.raises(nn.UsageError, match="before has shape"):
+        diagnose(nn.MLP([12, 5, 3]), toy.x[:], toy.labels, before=np.zeros(4))
 
 
 def test_a_layer_is_told_in_a_line() -> None:
@@ -188,7 +205,7 @@ def test_a_damaged_diagnosis_in_a_checkpoint_is_refused() -> None:
         _record(entry | {"layers": [{"gradient": 0.1}]})
 
 
-def test_the_figure_of_health_shows_each_layer_on_each_panel() -> None:
+def test_the_figure_of_health_shows_each_layer_on_each_panel(monkeypatch) -> None:
     records = [
         nn.Record(k, k, k, 0.1, 0.5, 1.0, True, layers=[
             LayerHealth(0.1 * k, 0.001, 0.2, 0.1), LayerHealth(0.2, None, None, None)
@@ -196,3 +213,18 @@ def test_the_figure_of_health_shows_each_layer_on_each_panel() -> None:
         for k in (1, 2)
     ]  # fmt: skip
     assert plots.health(records, "a title").startswith(b"\x89PNG")
+    legends = []
+
+    def kept(figure, kind: str) -> bytes:
+        legends.append([text.get_text() for text in figure.legends[0].get_texts()])
+        return b""
+
+    monkeypatch.setattr(plots, "as_bytes", kept)
+    no_update = [replace(records[0], layers=[LayerHealth(0.1, None, 0.2, 0.1)] * 2)]
+    plots.health(no_update, "the first epoch of a network that began at zero")
+    assert legends == [["layer 1", "layer 2", "a rule of thumb"]]
+
+
+def test_inputs_that_are_no_square_image_are_not_drawn_as_one() -> None:
+    with pytest.raises(nn.UsageError, match="20 inputs are no square image"):
+        plots.first_layer(nn.MLP([20, 3]), "")

@@ -151,8 +151,9 @@ def made(lab: ModuleType, **large: float) -> list[dict[str, Any]]:
 
 def test_the_claim_holds_only_if_all_of_it_is_seen(lab) -> None:
     sharp = dict.fromkeys(lab.SHARP, 9.0)
-    holds = "So Keskar's claim holds on this network."
-    assert list(lab.findings(made(lab, **sharp, test_accuracy_percent=0.1)))[-1] == holds
+    said = list(lab.findings(made(lab, **sharp, test_accuracy_percent=0.1)))[-1]
+    assert said.startswith("So Keskar's claim holds on this network: ")
+    assert "sharper by 6 of 6 measures, flatter by 0, and worse generalization is seen" in said
     for other in (
         made(lab),
         made(lab, **sharp),

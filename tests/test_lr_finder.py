@@ -76,9 +76,9 @@ def test_it_ends_where_the_loss_has_grown_by_half_or_the_training_diverges(model
     least = np.minimum.accumulate(found.smoothed)
     assert (found.smoothed[:-1] <= 1.5 * least[:-1]).all()
     assert found.smoothed[-1] > 1.5 * least[-1]
-    one_layer = nn.MLP([12, 3], seed=1)
-    wild = nn.find_lr(one_layer, "sgd", nn.mini_batch(toy, 20), least=1e36, most=1e38, updates=10)
-    assert len(wild.rates) < 10
+    relu = nn.MLP([12, 20, 3], "relu", "he_normal", seed=1)
+    wild = nn.find_lr(relu, "sgd", nn.mini_batch(toy, 20), least=1, most=1e30)
+    assert len(wild.rates) < 400
 
 
 def test_optimizers_of_any_scope_are_tried_as_they_are_trained(model, toy) -> None:
@@ -106,6 +106,7 @@ def test_the_figure_shows_each_batch_and_the_three_rates(model, toy) -> None:
         ({"updates": 3}, "updates"),
         ({"optimizer": "adamm"}, "unknown optimizer"),
         ({"optimizer": "newton"}, "newton"),
+        ({"least": 1e30, "most": 1e36}, "fails after . updates from a rate of 1e.30 on"),
     ],
 )
 def test_wrong_arguments_are_told(changed, what: str, model, toy) -> None:

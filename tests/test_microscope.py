@@ -149,6 +149,31 @@ def test_the_figure_has_a_panel_for_each_quantity(model, toy) -> None:
     assert list(figure.axes[2].lines[0].get_ydata()) == [row["m"] for row in seen.rows]
 
 
+def test_a_pixel_that_is_always_black_has_its_lines_too(model, toy) -> None:
+    black = nn.Split(np.where(np.arange(12) == 0, 0, toy.images), toy.labels, unit=255.0)
+    for name in ("adam", "sgd"):
+        seen = nn.microscope(
+            name, 2, model=model, loader=nn.mini_batch(black, 100), weight=("W1", 0, 0)
+        )
+        assert "w = " in seen.written(2)
+        assert all(row["moved"] == 0 for row in seen.rows)
+    assert {"m", "v"} <= set(trace(model, toy, "adam").rows[0])
+
+
+def test_the_settings_of_the_optimizer_inside_are_told(model, toy) -> None:
+    assert "radius 0.05, base.lr 0.001, base.beta1 0.9" in trace(model, toy, "sam").optimizer
+
+
+def test_a_place_may_come_from_numpy(model, toy) -> None:
+    place = ("W1", *np.unravel_index(7, (12, 5)))
+    assert trace(model, toy, "sgd", weight=place).weight == "W1[1, 2]"
+
+
+def test_a_rate_that_is_far_too_large_is_told(model, toy) -> None:
+    with pytest.raises(nn.DivergedError, match="training diverged"):
+        trace(nn.MLP([12, 5, 3], "relu"), toy, nn.OPTIMIZERS["sgd"](lr=1e30))
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
@@ -156,6 +181,8 @@ def test_the_figure_has_a_panel_for_each_quantity(model, toy) -> None:
         ({"weight": ("W1", 12, 0)}, "no weight"),
         ({"weight": ("W1", 0)}, "no weight"),
         ({"weight": ()}, "no weight"),
+        ({"weight": ("W1", 0.5, 1)}, "no weight"),
+        ({"weight": ("W1", -1, 1)}, "no weight"),
         ({"steps": 0}, "steps"),
         ({"optimizer": "newton"}, "newton needs what the network does not give"),
     ],

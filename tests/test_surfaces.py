@@ -323,7 +323,7 @@ def test_the_search_comes_within_a_step_of_the_best_and_tries_as_many_rates_as_i
     found = budget.best(score)
     assert abs(math.log10(found / 0.0321)) < 1 / 64 + 0.01  # a step is a 32nd of a decade
     assert len(tried) == len(set(tried)) == 21
-    assert str(budget).startswith("best of 21 from 0.0001 to 100,")
+    assert str(budget).startswith("best of at most 21 from 0.0001 to 100,")
     tried.clear()
     assert budget.best(lambda rate: score(1 / rate)) > 0  # the best beyond 31
     assert budget.best(lambda rate: -rate) == budget.most  # and at the edge, which is not passed
@@ -769,3 +769,12 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
     monkeypatch.setattr(surfaces, "hold_race", None)  # nobody calls it
     assert command("--out", out) == 6
     assert f"{out} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "what"),
+    [([], "the optimizers are"), ("adam", "the optimizers are 'adam'"), (["sgd", "sgd"], "twice")],
+)
+def test_a_race_of_nobody_or_of_two_that_look_alike_is_refused(optimizers, what: str) -> None:
+    with pytest.raises(nn.UsageError, match=what):
+        hold_race("bowl", optimizers)

@@ -81,7 +81,7 @@ def about_troubles(costs: Costs) -> Iterator[str]:
 
 
 def _by_starts(claim: str, trouble: Trouble, costs: Costs, names: Sequence[str]) -> str:
-    """It holds for whom reaches the end from more starts than SGD, by two standard errors."""
+    """It holds for each that reaches the end from more starts than SGD, by two standard errors."""
     of = {name: costs[trouble][name].number or 0.0 for name in ("sgd", *names)}
 
     def error(name: str) -> float:
@@ -97,7 +97,7 @@ def _by_starts(claim: str, trouble: Trouble, costs: Costs, names: Sequence[str])
 
 
 def _over_plateaus(costs: Costs, names: Sequence[str]) -> str:
-    """It holds for whom needs fewer gradients than SGD from every distance."""
+    """It holds for each that needs fewer gradients than SGD from every distance."""
     of = {
         name: [costs[trouble][name].number for trouble in PLATEAUS.values()]
         for name in ("sgd", *names)
@@ -113,7 +113,7 @@ def _over_plateaus(costs: Costs, names: Sequence[str]) -> str:
 def _against_zigzag(
     where: str, zigzag: Trouble, speed: Trouble, costs: Costs, names: Sequence[str]
 ) -> str:
-    """It holds for whom goes across at most half as far as SGD, and arrives sooner."""
+    """It holds for each that goes across at most half as far as SGD, and arrives sooner."""
     across, gradients = (
         {name: costs[trouble][name].number for name in ("sgd", *names)}
         for trouble in (zigzag, speed)

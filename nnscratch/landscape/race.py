@@ -245,8 +245,8 @@ class Budget:
     def __str__(self) -> str:
         count = len(self.rates) + 2 * self.halvings
         return (
-            f"best of {count} from {self.least:g} to {self.most:g}, by {self.gradients} gradients "
-            f"in the worst of {self.starts} starts"
+            f"best of at most {count} from {self.least:g} to {self.most:g}, by {self.gradients} "
+            f"gradients in the worst of {self.starts} starts"
         )
 
 

@@ -5,6 +5,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import UsageError
 from ..hyper import as_part
 from ..looks import as_bytes
 from ..optim import OPTIMIZERS, Optimizer
@@ -100,11 +101,19 @@ def hold_race(
         hold_race("valley", ["sgd", "momentum", "adam"])
 
     Surfaces and optimizers are names, or records such as Valley(ratio=50). The start is the
-    surface's own if none is given.
+    surface's own if none is given. UsageError for optimizers of one name, which no picture could
+    tell apart.
     """
     budget = budget or Budget()
     on = as_part(Surface, SURFACES, surface)  # type: ignore[type-abstract]
+    if not optimizers or isinstance(optimizers, str):
+        what = f"the optimizers are {optimizers!r}"
+        raise UsageError(what, 'give a list of names or records: ["sgd", "adam"]')
     racers = [as_part(Optimizer, OPTIMIZERS, one) for one in optimizers]  # type: ignore[type-abstract]
+    names = [one.full_name for one in racers]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        what = f"{repeated[0]} races twice, and would look the same"
+        raise UsageError(what, "hold a race for each of its settings")
     best = [tuned(on, one, budget, start) for one in racers]
     return Race(tuple(walk(on, one, budget.gradients, start) for one in best), str(budget))
 

@@ -21,7 +21,7 @@ JUMPS = Budget(gradients=100, per_decade=16, halvings=0)
 STARTS = 1000  # from which local minima are to be left
 TRIED = 50  # other ones, from which the learning rate for that is looked for
 NEAR = 0.5  # of a minimum of Rastrigin's: half of the way to the next one
-LOW = 0.5  # f below which an end is in the least minimum: in the next ones f is 1 or more
+LOW = 0.5  # f below which an end is in the least minimum: in the next ones f is about 1
 
 Number = float | None  # None where the budget does not suffice
 
@@ -54,7 +54,7 @@ class OnPath(Trouble):
 
 @dataclass(frozen=True)
 class OfStarts(Trouble):
-    """From how many of 100 random starts an optimizer comes to a good end on Rastrigin's surface.
+    """From how many of the STARTS, in per cent, it comes to a good end on Rastrigin's surface.
 
     `good` says which of the paths from `starts` to `ends` have one. The learning rate is the one
     with which most do from other starts.
