@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -94,6 +95,33 @@ def test_an_optimizer_without_a_formula_shows_its_state(model, toy) -> None:
     seen = trace(model, toy, "lookahead")
     assert {"base.m", "base.v", "slow"} <= set(seen.rows[0])
     assert seen.written(1) == ""
+
+
+OUTSIDE = 0.9
+
+
+@dataclass(frozen=True)
+class Remembering(Elementwise):
+    """A rule with a name from outside, which only Python itself can run."""
+
+    lr: float = nn.hyper(0.1, "(0, inf)", "step size")
+
+    @staticmethod
+    def rule(w, dw, m, *, lr):
+        m = OUTSIDE * m + dw
+        return w - lr * m, m
+
+
+@pytest.mark.filterwarnings("ignore:.*runs without numba")
+def test_a_rule_that_is_no_formula_shows_its_state(model, toy) -> None:
+    rows = trace(model, toy, Remembering()).rows
+    assert list(rows[0]) == ["t", "w", "g", "m", "moved"]
+    assert rows[1]["m"] == pytest.approx(0.9 * rows[0]["g"] + rows[1]["g"], rel=1e-5)
+
+
+def test_a_split_in_the_place_of_a_loader_is_told(model, toy) -> None:
+    with pytest.raises(nn.UsageError, match="loader is"):
+        nn.microscope("sgd", 1, model=model, loader=toy)
 
 
 def test_sam_takes_two_gradients_of_the_same_batch(model, toy) -> None:
