@@ -95,6 +95,7 @@ def race_rows(races: Sequence[Race]) -> list[dict[str, object]]:
             "gradients_to_a_millionth": path.arrived,
             "f": f"{path.losses[-1]:.4g}",
             "path_length": f"{path.length:.4g}",
+            "path_over_straight_line": f"{path.detour:.4g}",
             "median_angle_degrees": f"{path.angle:.3g}",
             "left_the_frame_after": path.left,
             "diverged": path.diverged,

@@ -463,6 +463,7 @@ def test_the_committed_races_are_those_that_the_code_runs(surface: str) -> None:
             path = walk(SURFACES[surface](), one, int(row["gradients"]))
             assert str(path.arrived or "") == row["gradients_to_a_millionth"]
             assert path.length == pytest.approx(float(row["path_length"]), rel=1e-3)
+            assert path.detour == pytest.approx(float(row["path_over_straight_line"]), rel=1e-3)
 
 
 def test_the_committed_troubles_are_those_that_the_code_measures() -> None:
@@ -778,3 +779,11 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
 def test_a_race_of_nobody_or_of_two_that_look_alike_is_refused(optimizers, what: str) -> None:
     with pytest.raises(nn.UsageError, match=what):
         hold_race("bowl", optimizers)
+
+
+def test_the_detour_is_the_length_over_the_straight_line() -> None:
+    around = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
+    path = Way(Bowl(), OPT["sgd"](), around, np.zeros(3), None, False)
+    assert path.detour == pytest.approx(7 / 5)
+    back = Way(Bowl(), OPT["sgd"](), around[[0, 1, 0]], np.zeros(3), None, False)
+    assert back.detour == math.inf

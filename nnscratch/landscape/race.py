@@ -47,6 +47,12 @@ class Path:
         return float(np.hypot(*steps.T).sum())
 
     @property
+    def detour(self) -> float:
+        """The length over the straight line between its ends; inf for one that comes back."""
+        straight = math.dist(self.points[0], self.points[-1])
+        return self.length / straight if straight else math.inf
+
+    @property
     def arrived(self) -> int | None:
         """After how many gradients f is at most a millionth of its start, and stays so."""
         return self.settled(MILLIONTH * float(self.losses[0]))
