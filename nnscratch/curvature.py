@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .arrays import Array, Labels
 from .datasets.split import Pixels
@@ -93,6 +92,8 @@ class Hessian:
         power iteration v <- H v / |H v| finds the eigenvalue that is largest in size, which early
         in training may be a negative one, and stalls where two are alike.
         """
+        from scipy.sparse.linalg import LinearOperator, eigsh  # takes 0.3 s to import
+
         v = np.random.default_rng(seed).standard_normal(len(self._w))
         if not (self @ v).any():
             return Eigenpair(0.0, v / np.linalg.norm(v), 0.0)
