@@ -1,6 +1,7 @@
 """Fixtures: a private cache, small made-up images, and MNIST where it is."""
 
 import os
+import shutil
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: one thread each
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -67,6 +68,41 @@ def mnist_folder() -> str:
 @pytest.fixture(scope="session")
 def mnist(mnist_folder: str) -> nn.Dataset:
     return nn.load_dataset("mnist", data_dir=mnist_folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium that reaches no network."""
+    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
+    if not driver or not chromium:
+        pytest.skip("install chromium and chromedriver to look at the page")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "host-resolver-rules=MAP * ~NOTFOUND",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    try:
+        found.execute_cdp_cmd("Network.enable", {})
+        found.execute_cdp_cmd(
+            "Network.emulateNetworkConditions",
+            {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+        )
+        yield found
+    finally:
+        found.quit()
 
 
 @pytest.fixture(autouse=True)

@@ -241,7 +241,8 @@ def test_the_figures_have_the_colors_of_the_package() -> None:
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebook_says_what_the_script_says_and_holds_no_output(name: str) -> None:
     """Else: jupytext --to ipynb --update notebooks/0*.py"""
-    jupytext = pytest.importorskip("jupytext")
+    import jupytext
+
     script = jupytext.read(FOLDER / f"{name}.py")
     notebook = jupytext.read(FOLDER / f"{name}.ipynb")
     assert [(c.cell_type, c.source) for c in notebook.cells] == [
@@ -357,8 +358,9 @@ def test_a_checker_tells_right_from_wrong(
 
 def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The cells of a notebook after it has run, in a copy of its folder and in its fast form."""
-    jupytext, nbclient = pytest.importorskip("jupytext"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    import jupytext
+    import nbclient
+
     here = folder / "notebooks"
     shutil.copytree(FOLDER, here, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
     monkeypatch.setenv("NNSCRATCH_FAST", "1")
