@@ -30,6 +30,7 @@ from .errors import (
     WriteError,
 )
 from .examination import check_optimizer
+from .formats import load_model, save_model
 from .hyper import hyper
 from .initializers import INITIALIZERS, Initializer
 from .keras_names import FROM_KERAS
@@ -103,9 +104,11 @@ __all__ = [
     "hyper",
     "load_checkpoint",
     "load_dataset",
+    "load_model",
     "microscope",
     "mini_batch",
     "numerical_gradient",
     "save_checkpoint",
+    "save_model",
     "stochastic",
 ]

@@ -9,18 +9,20 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import aligned_zeros
 from .environment import version
-from .errors import UsageError
+from .errors import CheckpointError, UsageError
 from .hyper import Interval, checked
 
 DESCRIPTION = "description"
@@ -29,6 +31,7 @@ LARGEST_DIRECTORY = 1_000_000  # bytes of the list of members
 DTYPE = re.compile(r"\|b1|[<|][iu][1248]|<f[48]")
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
+Content = TypeVar("Content")
 
 
 class Unreadable(Exception):
@@ -62,7 +65,7 @@ def packed(description: Mapping[str, Any], arrays: Mapping[str, Any], number: in
         }
     ).encode()
     if len(text) > LARGEST_DESCRIPTION - 1000 or 100 * len(members) > LARGEST_DIRECTORY:
-        what = "the history, or the number of arrays in the states, is too long for a checkpoint"
+        what = "the history, or the number of arrays in the states, is too long for a file"
         raise UsageError(what, "save less of the history, or train in more than one run")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -87,6 +90,25 @@ def _npy(array: NDArray[Any]) -> bytes:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def read(path: Path, kind: str, fix: str, reader: Callable[[IO[bytes], int], Content]) -> Content:
+    """What the reader makes of a file and its size in bytes.
+
+    CheckpointError, with that fix, for a file that is missing or that the reader finds Unreadable;
+    `kind` says what it should be.
+    """
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"there is no {kind} {path}", f"give the file of a {kind}")
+        with path.open("rb") as file:
+            return reader(file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        what = f"{path} cannot be read ({error.strerror})"
+        raise CheckpointError(what, f"make {path} readable") from None
+    except Unreadable as error:
+        what = f"{path} is no {kind} that can be read: {error}"
+        raise CheckpointError(what, fix) from None
+
+
 def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The description and the arrays in a file of that many bytes, each on a cache line.
 
@@ -97,7 +119,7 @@ def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], d
     if not start:
         raise Unreadable("it is empty")
     if start != b"PK":
-        raise Unreadable("it is of another kind; a checkpoint is an npz file")
+        raise Unreadable("it is of another kind, and should be an npz file")
     _check_directory(file, size)
     try:
         with sensible(), zipfile.ZipFile(file) as archive:
@@ -119,7 +141,7 @@ def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], d
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
         raise Unreadable(f"it is damaged ({error})") from None
     except (NotImplementedError, RuntimeError) as error:  # an archive with a password, and such
-        raise Unreadable(f"no checkpoint was written so ({error})") from None
+        raise Unreadable(f"no such file was written so ({error})") from None
 
 
 @contextmanager
@@ -165,7 +187,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
         if not NAME.fullmatch(name) or name == info.filename or name in members:
-            raise Unreadable(f"no checkpoint has a member {info.filename[:80]!r} like this")
+            raise Unreadable(f"no such file has a member {info.filename[:80]!r} like this")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise Unreadable(f"its member {name[:80]} is compressed")
         members[name] = info

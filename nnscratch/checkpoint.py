@@ -1,7 +1,6 @@
 """Checkpoints: a training run between two updates, as one file."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .archive import NAME, Unreadable, can_hold, packed, sensible, shown, unpacked
+from .archive import NAME, Unreadable, can_hold, packed, read, sensible, shown, unpacked
 from .arrays import Array
 from .diagnosis import LayerHealth
 from .errors import CheckpointError, UsageError
@@ -116,20 +115,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises CheckpointError for a file that is missing, damaged, no checkpoint, or of a newer format.
     """
-    path = Path(path)
-    try:
-        if not path.is_file():
-            raise CheckpointError(f"there is no checkpoint {path}", "give the file of a checkpoint")
-        with path.open("rb") as file:
-            return from_file(file, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        what = f"{path} cannot be read ({error.strerror})"
-        raise CheckpointError(what, f"make {path} readable") from None
-    except Unreadable as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint that can be read: {error}",
-            "use an earlier checkpoint, or begin the run anew",
-        ) from None
+    fix = "use an earlier checkpoint, or begin the run anew"
+    return read(Path(path), "checkpoint", fix, from_file)
 
 
 def to_bytes(

@@ -163,6 +163,9 @@ class Part(ABC):
             object.__setattr__(self, hyper.name, value)
 
 
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
 @functools.cache
 def hypers(part: type[Part]) -> dict[str, Hyper]:
     """The hyper-parameters of a part, by name, in the order of the class body."""
@@ -191,6 +194,18 @@ def described(part: Part) -> dict[str, Any]:
     return {"name": part.name, **values(part), **parts}
 
 
+def rebuilt(part: type[AnyPart], description: Mapping[str, Any]) -> AnyPart:
+    """The part of that class that `described` described, if no part is inside of it.
+
+    UsageError if its numbers are others, or out of range.
+    """
+    numbers = {name: value for name, value in description.items() if name != "name"}
+    if numbers.keys() != hypers(part).keys():
+        what = f"{part.name} has {', '.join(numbers) or 'no numbers'}"
+        raise UsageError(what, f"it should have {', '.join(hypers(part)) or 'none'}")
+    return part(**numbers)
+
+
 def known_name(registry: Mapping[str, Any], kind: str, name: str) -> str:
     """The registry's own spelling of a name; UsageError with a near one if it has none."""
     key = name.strip().lower().replace("-", "_")
@@ -199,9 +214,6 @@ def known_name(registry: Mapping[str, Any], kind: str, name: str) -> str:
     near = difflib.get_close_matches(key, registry, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(f"unknown {kind} {name!r}", f"{guess}choices: {', '.join(registry)}")
-
-
-AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 def as_part(base: type[AnyPart], registry: Mapping[str, Any], part: str | AnyPart) -> AnyPart:

@@ -1,6 +1,5 @@
 """The folder that a run leaves behind: JSON, JSON lines, and npz without pickle."""
 
-import io
 import itertools
 import json
 import re
@@ -12,14 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import UsageError, WriteError
 from .files import write_whole, writing
+from .formats import native
 from .model import MLP
 from .progress import Record
 
-MODEL_FORMAT = 1  # version of model.npz
 CHECKPOINT = re.compile(r"checkpoint-([0-9]+)\.npz")
 KEPT = 2  # checkpoints; the one before the last is there if the disk has damaged the last
 
@@ -33,7 +30,7 @@ class RunFolder:
         checkpoint-<update>.npz     the last two
         curves.png      loss and accuracy against epochs
         diagnosis       with --diagnose: the health of each layer, the weights of the first
-        model.npz       the weights, and a description as JSON bytes
+        model.npz       the network (see formats.native)
         result.json     the outcome, the test accuracy among it
 
     Raises WriteError where the disk does not allow writing, UsageError for a folder in use.
@@ -111,19 +108,8 @@ class RunFolder:
         with writing(self.path / "history.jsonl") as path, path.open("a") as file:
             file.write(_line(record))
 
-    def write_model(self, model: MLP, dataset: str, pixel_unit: float) -> None:
-        """The arrays W1, b1, ... and `description`, the bytes of a JSON text."""
-        description = {
-            "format": MODEL_FORMAT,
-            **model.description,
-            "dataset": dataset,
-            "pixel_unit": pixel_unit,
-        }
-        arrays: dict[str, Any] = {parameter.name: parameter.w for parameter in model.parameters}
-        text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, description=text, **arrays)
-        self.write("model.npz", buffer.getvalue())
+    def write_model(self, model: MLP, dataset: str, unit: float) -> None:
+        self.write(native.FILE, native.to_bytes(native.Saved(model, dataset, unit)))
 
 
 def _line(record: Record) -> str:

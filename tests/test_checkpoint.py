@@ -386,7 +386,7 @@ def test_an_array_of_objects_is_refused_and_nothing_in_it_runs(saved: Path, tmp_
 @pytest.mark.parametrize("name", ["../w.npy", "/etc/w.npy", "w", "w\x00.npy", "a" * 300 + ".npy"])
 def test_names_that_could_be_paths_are_refused(saved: Path, name: str) -> None:
     written(saved, {name: b"", **taken_apart(saved)})
-    assert "no checkpoint has a member" in refused(saved)
+    assert "no such file has a member" in refused(saved)
     assert sorted(path.name for path in saved.parent.iterdir()) == ["run.npz"]
 
 
@@ -466,7 +466,7 @@ def test_members_that_nobody_wrote_so_are_refused(saved: Path, monkeypatch) -> N
     content[content.index(b"PK\x01\x02") + 8] |= 1  # under a password
     content[6] |= 1
     saved.write_bytes(content)
-    assert "no checkpoint was written so" in refused(saved)
+    assert "no such file was written so" in refused(saved)
     written(saved, members)
     monkeypatch.setattr(archive, "LARGEST_DESCRIPTION", 100)
     assert "its description is too large" in refused(saved)
@@ -677,7 +677,7 @@ def test_notes_and_histories_that_no_file_can_hold_are_refused_when_they_are_sav
     for about in ({"x": object()}, {"x": {1, 2}}):
         with pytest.raises(nn.UsageError, match="about is nothing that JSON can hold"):
             nn.save_checkpoint(path, net, nn.Progress(), (), about)
-    with pytest.raises(nn.UsageError, match="too long for a checkpoint"):
+    with pytest.raises(nn.UsageError, match="too long for a file"):
         nn.save_checkpoint(path, net, nn.Progress(), (), {"x": "y" * 65_000_000})
     for name in ("", "."):
         with pytest.raises(nn.WriteError, match="no name of a file"):

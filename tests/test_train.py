@@ -135,8 +135,8 @@ def test_the_saved_network_is_the_trained_one_and_needs_no_pickle(capsys) -> Non
         arrays = {name: file[name] for name in file.files}
     about = json.loads(arrays.pop("description").tobytes())
     assert list(arrays) == ["W1", "b1", "W2", "b2"]
-    assert about["format"] == 1
-    assert (about["pixel_unit"], about["dataset"]) == (255, "digits")
+    assert (about["unit"], about["dataset"]) == (255, "digits")
+    about = about["network"]
     model = nn.MLP(about["sizes"], about["activation"]["name"], loss=about["loss"]["name"])
     for parameter in model.parameters:
         parameter.w[...] = arrays[parameter.name]
@@ -244,7 +244,7 @@ def test_every_loader_trains_from_the_command_line(loader: str, capsys) -> None:
 def test_the_network_is_the_one_asked_for(argv, sizes, capsys) -> None:
     assert command("--dataset", "digits", "--epochs", "1", "--out", "a", "--quiet", *argv) == 0
     with np.load("a/model.npz") as file:
-        about = json.loads(file["description"].tobytes())
+        about = json.loads(file["description"].tobytes())["network"]
         names = set(file.files) - {"description"}
         dtypes = {str(file[name].dtype) for name in names}
     assert about["sizes"] == sizes
