@@ -1,11 +1,29 @@
 """nnscratch: multilayer perceptrons and their optimizers, written by hand to be read.
 
-import nnscratch as nn
+>>> data = nn.load_dataset("digits")                # or "mnist"
+>>> model = nn.MLP([784, 30, 10], seed=0)
+>>> adam, loader = nn.OPTIMIZERS["adam"](lr=0.01), nn.mini_batch(data.train, 50)
+>>> for record in nn.fit(model, adam, loader, epochs=3, val=data.val):
+...     print(f"epoch {record.epoch}: {record.val_accuracy:.1%} right")
+epoch 1: 87.6% right
+epoch 2: 91.6% right
+epoch 3: 94.8% right
 
-data = nn.load_dataset("mnist")
-model = nn.MLP([784, 1000, 10])
-for record in nn.fit(model, nn.OPTIMIZERS["adam"](), nn.mini_batch(data.train), epochs=3):
-    print(record)
+The parts are found by name in dicts; what lies there is called with the hyper-parameters.
+
+    ACTIVATIONS     f(z) between two layers
+    FROM_KERAS      from the names and arguments of Keras to (optimizer, schedule)
+    INITIALIZERS    the weights at the start
+    LOADERS         in which portions the images come; called with a split
+    LOSSES          what is made small, and the output activation
+    OPTIMIZERS      rules that move the weights
+    SCHEDULES       the course of the learning rate
+    State           dict[str, Any]: what an optimizer remembers of an array
+
+>>> nn.OPTIMIZERS["momentum"](lr=0.1)
+Momentum(lr=0.1, momentum=0.9, weight_decay=0.0)
+>>> ", ".join(nn.SCHEDULES)
+'constant, inverse_time, step, exponential, cosine'
 """
 
 from .blas import choose as _choose_kernels
@@ -13,6 +31,9 @@ from .blas import choose as _choose_kernels
 _choose_kernels()  # before anything imports NumPy
 
 # ruff: noqa: E402
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from .activations import ACTIVATIONS, Activation
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .curvature import Hessian
@@ -53,6 +74,20 @@ from .optim import (
 )
 from .progress import Progress, Record
 from .schedules import SCHEDULES, Schedule
+from .search_space import search_space, suggest
+
+if _TYPE_CHECKING:
+    from .estimator import NNClassifier
+
+
+def __getattr__(name: str) -> _Any:
+    """NNClassifier is imported when it is asked for: scikit-learn takes a second to import."""
+    if name != "NNClassifier":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .estimator import NNClassifier
+
+    return NNClassifier
+
 
 __all__ = [
     "ACTIVATIONS",
@@ -80,6 +115,7 @@ __all__ = [
     "LayerHealth",
     "Loader",
     "Loss",
+    "NNClassifier",
     "NnscratchError",
     "NnscratchWarning",
     "Optimizer",
@@ -110,5 +146,7 @@ __all__ = [
     "numerical_gradient",
     "save_checkpoint",
     "save_model",
+    "search_space",
     "stochastic",
+    "suggest",
 ]

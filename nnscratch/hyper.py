@@ -66,20 +66,27 @@ class Search:
 
     def at(self, u: float, default: float) -> float:
         """The value below which the share u, in [0, 1), of the distribution lies."""
+        scale, numbers = self.read(default)
+        if scale == "one of":
+            return numbers[math.floor(u * len(numbers))]
+        low, high = numbers
+        if scale == "log":
+            return low * math.pow(high / low, u)
+        if scale == "1 - log":
+            return 1 - low * math.pow(high / low, 1 - u)
+        return low + u * (high - low)
+
+    def read(self, default: float) -> tuple[str, list[float]]:
+        """The scale, which is "one of", "log", "1 - log" or "", and its numbers or two ends."""
         if match := re.fullmatch(r"\{(.+)\}", self.text):
-            choices = [float(choice) for choice in match[1].split(", ")]
-            return choices[math.floor(u * len(choices))]
+            return "one of", [float(choice) for choice in match[1].split(", ")]
         if match := re.fullmatch(r"log x (\S+)", self.text):
-            return default * math.pow(float(match[1]), 2 * u - 1)
+            factor = float(match[1])
+            return "log", [default / factor, default * factor]
         match = re.fullmatch(r"(1 - log |log |)\[(\S+), (\S+)\]", self.text)
         if match is None:
             raise ValueError(f"no search range: {self.text!r}; write it like 'log [1e-4, 1]'")
-        low, high = float(match[2]), float(match[3])
-        if not match[1]:
-            return low + u * (high - low)
-        if match[1].startswith("1"):
-            return 1 - low * math.pow(high / low, 1 - u)
-        return low * math.pow(high / low, u)
+        return match[1].strip(), [float(match[2]), float(match[3])]
 
     def __str__(self) -> str:
         return self.text
@@ -109,10 +116,21 @@ class Hyper:
 def hyper(default: float, interval: str, meaning: str, search: str | None = None) -> Any:
     """A dataclass field for one hyper-parameter.
 
-        beta1: float = hyper(0.9, "[0, 1)", "decay of the mean gradient", "1 - log [1e-2, 1]")
-
     `interval` is the allowed range; `meaning` a noun phrase that can follow "the"; `search` says
-    where a comparison looks for a good value (see Search), None that it keeps the default.
+    where a comparison looks for a good value (see Search), None that it keeps the default. Raises
+    ValueError for an interval or a search that is not written like one.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Descent(nn.Elementwise):
+    ...     lr: float = nn.hyper(0.1, "(0, inf)", "step size", "log [1e-3, 1]")
+    ...     @staticmethod
+    ...     def rule(w, dw, *, lr):
+    ...         return w - lr * dw
+    >>> Descent(lr=0)
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.UsageError: descent: lr must be a number in (0, inf), got 0 (fix: lr is ...
     """
     metadata: dict[str, Any] = {"interval": Interval(interval), "meaning": meaning}
     if search is not None:

@@ -40,8 +40,12 @@ def fit(
 ) -> Iterator[Record]:
     """Train the model while it is iterated over, and yield a record after each epoch.
 
-        for record in fit(model, OPTIMIZERS["adam"](lr=1e-3), mini_batch(train, 128), epochs=3):
-            print(record.epoch, record.train_loss)
+    >>> data, model = nn.load_dataset("digits"), nn.MLP([784, 30, 10])
+    >>> adam, loader = nn.OPTIMIZERS["adam"](lr=0.01), nn.mini_batch(data.train, 50)
+    >>> for record in nn.fit(model, adam, loader, epochs=2, val=data.val):
+    ...     print(f"{record.epoch}: loss {record.train_loss:.2f}, then {record.val_loss:.2f}")
+    1: loss 1.49, then 0.86
+    2: loss 0.62, then 0.46
 
     `schedule` varies the learning rate. `val` is evaluated after each epoch. With `every=n` there
     is also a record after every n-th update within an epoch; a function of the number of the
@@ -51,6 +55,7 @@ def fit(
 
     A call with the `progress` of an earlier one goes on where that one stopped, within an epoch
     too, to `epochs` epochs in all: the weights are bit for bit those of one call that went through.
+    After `progress.begin_again()` it is a new run, on any loader, with the optimizer's old state.
     `progress` can be saved together with the weights while a record is held (`save_checkpoint`).
 
     While a record is held, and after the last one, the model has the weights to evaluate and to
@@ -167,11 +172,12 @@ def _slots(model: MLP, optimizer: Optimizer, loader: Loader, progress: Progress)
     arrays = arrays_to_update(model, optimizer)
     if progress.is_new:
         _warn_of_raw_pixels(loader.split)
-        progress.seed = model.seed
-        progress.optimizer, progress.loader = optimizer.full_name, loader.origin
+        progress.seed, progress.loader = model.seed, loader.origin
         progress.first_epoch = loader.epochs_begun
-        progress.states = [optimizer.init(w) for w, _ in arrays]
-        refuse_shared(optimizer, progress.states)
+        if progress.optimizer is None:
+            progress.optimizer = optimizer.full_name
+            progress.states = [optimizer.init(w) for w, _ in arrays]
+            refuse_shared(optimizer, progress.states)
     for before, now in (
         (progress.optimizer, optimizer.full_name),
         (progress.loader, loader.origin),

@@ -25,6 +25,11 @@ class Record:
     val_loss       mean loss on the validation images; None within an epoch, or without them
     val_accuracy   share of them classified rightly; None likewise
     layers         the health of each layer, where somebody has diagnosed it; `fit` does not
+
+    >>> loader = nn.mini_batch(nn.Split(np.eye(5), np.arange(5)), 2)
+    >>> record = next(nn.fit(nn.MLP([5, 5]), "sgd", loader, epochs=1))
+    >>> record.epoch, record.update, record.examples, record.lr
+    (1, 3, 5, 0.001)
     """
 
     epoch: int
@@ -43,8 +48,14 @@ class Record:
 class Progress:
     """Where a training run stands between two updates: all that `fit` needs to go on, but for w.
 
-        progress = Progress()
-        for record in fit(model, optimizer, loader, 10, progress=progress): ...
+    >>> model, loader = nn.MLP([5, 5]), nn.mini_batch(nn.Split(np.eye(5), np.arange(5)), 2)
+    >>> progress = nn.Progress()
+    >>> record = next(nn.fit(model, "adam", loader, 10, every=2, progress=progress))
+    >>> progress.update                                 # broken off within the first epoch
+    2
+    >>> records = list(nn.fit(model, "adam", loader, 10, progress=progress))
+    >>> progress.update                                 # ten epochs of three updates
+    30
 
     update        batches so far
     examples      gradients of single examples so far
@@ -80,8 +91,13 @@ class Progress:
 
     @property
     def is_new(self) -> bool:
-        """Whether no run has begun with it."""
+        """Whether no run has begun with it, or another one is to begin."""
         return self.loader is None
+
+    def begin_again(self) -> None:
+        """Stand at the beginning of a run on whatever images, with the optimizer's memory so far."""
+        self.loader = None
+        self.update, self.loss_sum, self.seen, self.seconds = 0, 0.0, 0, 0.0
 
     def gradient_point(self, model: MLP) -> Array:
         """The weights where the next gradient is wanted, not a copy.
@@ -103,6 +119,7 @@ class Progress:
             slot.w[...] = point
 
     def leave_readout(self, model: MLP) -> None:
+        """Give the model the weights where the next gradient is wanted, if it has others."""
         if self._at_readout:
             model.w = self.gradient_point(model)
             self._at_readout = False

@@ -11,6 +11,7 @@ import numpy as np
 from .. import archive
 from ..activations import ACTIVATIONS
 from ..archive import Unreadable, packed, sensible, unpacked
+from ..arrays import Array
 from ..errors import CheckpointError
 from ..hyper import Interval, checked, described, rebuilt
 from ..initializers import INITIALIZERS
@@ -39,7 +40,7 @@ def description(model: MLP) -> dict[str, Any]:
     return {**model.description, "init": described(model.init), "seed": model.seed}
 
 
-def network(about: dict[str, Any]) -> MLP:
+def network(about: Mapping[str, Any]) -> MLP:
     """The network of that description, with the weights that it began with.
 
     CheckpointError for a part that is in no registry; UsageError, ValueError, KeyError or
@@ -62,6 +63,32 @@ def _part(title: str, registry: Mapping[str, Any], about: Mapping[str, Any]) -> 
         what = f"the network has a part {name!r:.80}, which is not in nn.{title}"
         raise CheckpointError(what, f"put its class there first, as in nn.{title}[Own.name] = Own")
     return rebuilt(registry[name], about)
+
+
+def filled(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> MLP:
+    """The network of that description with these weights; Unreadable if they are not such ones.
+
+    What `network` raises, besides.
+    """
+    shapes = [list(array.shape) for name, array in arrays.items() if name.startswith("W")]
+    # before it is made: a file cannot ask for more memory than it has bytes
+    if shapes != [list(pair) for pair in pairwise(about["sizes"])]:
+        raise Unreadable(f"its matrices are {shapes!r:.80}, which do not fit its layers")
+    model = network(about)
+    if {p.name: (p.w.shape, p.w.dtype) for p in model.parameters} != {
+        name: (array.shape, array.dtype) for name, array in arrays.items()
+    }:
+        names = archive.shown(", ".join(arrays))
+        raise Unreadable(f"its arrays {names} are not those of its network")
+    for parameter in model.parameters:
+        check_finite(parameter.name, arrays[parameter.name])
+        parameter.w[...] = arrays[parameter.name]
+    return model
+
+
+def check_finite(name: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        raise Unreadable(f"its {name} has numbers that are not finite")
 
 
 def to_bytes(saved: Saved) -> bytes:
@@ -95,21 +122,7 @@ def from_file(file: IO[bytes], size: int) -> Saved:
     """The network in a file of that many bytes; Unreadable if it is none."""
     about, arrays = unpacked(file, size, FORMAT)
     with sensible():
-        sizes = about["network"]["sizes"]
-        shapes = [list(array.shape) for name, array in arrays.items() if name.startswith("W")]
-        # before it is made: a file cannot ask for more memory than it has bytes
-        if shapes != [list(pair) for pair in pairwise(sizes)]:
-            raise Unreadable(f"its matrices are {shapes!r:.80}, which do not fit its layers")
-        model = network(about["network"])
-        if {p.name: (p.w.shape, p.w.dtype) for p in model.parameters} != {
-            name: (array.shape, array.dtype) for name, array in arrays.items()
-        }:
-            names = archive.shown(", ".join(arrays))
-            raise Unreadable(f"its arrays {names} are not those of its network")
-        for parameter in model.parameters:
-            if not np.isfinite(arrays[parameter.name]).all():
-                raise Unreadable(f"its {parameter.name} has numbers that are not finite")
-            parameter.w[...] = arrays[parameter.name]
+        model = filled(about["network"], arrays)
         dataset = about["dataset"]
         if dataset is not None and not isinstance(dataset, str):
             raise Unreadable(f"its data set is {dataset!r:.80}")

@@ -1,0 +1,413 @@
+"""The network as an estimator of scikit-learn."""
+
+import copy
+import math
+import numbers
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import loop
+from .activations import ACTIVATIONS, Activation
+from .arrays import Array, Labels
+from .datasets.split import Split
+from .errors import UsageError
+from .hyper import Interval, as_part, checked
+from .initializers import INITIALIZERS, Initializer
+from .loaders import mini_batch
+from .losses import LOSSES, Loss
+from .model import MLP
+from .nested import nested, with_nested
+from .optim import OPTIMIZERS, Optimizer
+from .progress import Progress, Record
+from .schedules import SCHEDULES, ConstantRate, Schedule
+from .sklearn_callbacks import CallbackSupportMixin, with_callbacks
+from .wording import progress as in_words
+
+PARTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    "activation": (Activation, ACTIVATIONS),
+    "init": (Initializer, INITIALIZERS),
+    "loss": (Loss, LOSSES),
+    "optimizer": (Optimizer, OPTIMIZERS),
+    "schedule": (Schedule, SCHEDULES),
+}
+COUNT = Interval("[1, inf)")
+
+
+class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A multilayer perceptron that scikit-learn's tools can fit, search, calibrate and store.
+
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> classifier = nn.NNClassifier(hidden=(50,), max_iter=20, tol=0, random_state=0)
+    >>> classifier.set_params(optimizer__lr=0.01).fit(X[:1500] / 16, y[:1500]).optimizer.lr
+    0.01
+    >>> bool(classifier.score(X[1500:] / 16, y[1500:]) > 0.9)
+    True
+
+    What has a name of MLPClassifier means what it means there.
+
+        hidden                units of each hidden layer; () for none
+        activation, init, loss, optimizer, schedule
+                              names of a registry, or records such as OPTIMIZERS["adam"](lr=0.01);
+                              their numbers are parameters too: optimizer__lr, activation__slope
+        batch_size            examples in a batch, or all of them if they are fewer
+        max_iter              epochs at most
+        tol, n_iter_no_change stop after more than so many epochs without an improvement by tol, of
+                              the training loss or, with early_stopping, the validation accuracy
+        early_stopping        keep the weights that did best on the validation examples: those given
+                              to `fit`, or else validation_fraction of the others, set aside with
+                              the same share of every class
+        warm_start            fit goes on with the weights it has, with a new optimizer's state
+        random_state          of weights, order and validation examples; a whole number s does what
+                              `--seed s` does in the train command
+        verbose               print a line for each epoch
+        dtype                 "float32", "float64", or None: float32 if X is, else float64
+
+    x has shape (n, features), real numbers of any type, and is never changed; labels are whole
+    numbers, strings or booleans, of shape (n,). Scale the features to about 1.
+
+        classes_, n_features_in_, n_outputs_, n_layers_
+        model_                    the nn.MLP; its weights are also coefs_, intercepts_
+        n_iter_, t_               epochs, and examples seen in them, so far
+        loss_curve_, loss_, best_loss_
+                                  mean training loss during each epoch, the last, the best
+        validation_loss_curve_, validation_scores_, best_validation_score_
+                                  of the validation examples after each epoch; None without them
+
+    From 1.9 on, scikit-learn's callbacks are called: `set_callbacks(ScoringMonitor(...))`; one that
+    returns True ends the fit.
+
+    Raises ValueError (UsageError) for a parameter or data out of range, DivergedError where the
+    loss does, and warns with ConvergenceWarning if max_iter ends it.
+
+    Unlike MLPClassifier it takes validation examples in `fit` and has the curve of their loss,
+    raises where the training diverges, and has no alpha: weight decay is a number of an optimizer.
+    For two classes it has two outputs.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] | int = (1000,),
+        activation: str | Activation = "sigmoid",
+        init: str | Initializer = "glorot_uniform",
+        loss: str | Loss = "softmax_cross_entropy",
+        optimizer: str | Optimizer = "adam",
+        schedule: str | Schedule = "constant",
+        *,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+        dtype: str | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.init = init
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.dtype = dtype
+
+    # --- parameters ------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; with `deep` also the numbers of the parts, as optimizer__lr."""
+        parameters: dict[str, Any] = super().get_params(deep=False)
+        if deep:
+            for name, (base, registry) in PARTS.items():
+                part = parameters[name]
+                if isinstance(part, base) or (isinstance(part, str) and part in registry):
+                    inside = nested(as_part(base, registry, part))
+                    parameters |= {f"{name}__{inner}": value for inner, value in inside.items()}
+        return parameters
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters, in whatever order: a part, then its numbers, then those inside of it."""
+        super().set_params(**{k: value for k, value in parameters.items() if "__" not in k})
+        inside = sorted((k for k in parameters if "__" in k), key=lambda k: k.count("__"))
+        for name in inside:
+            known = self.get_params()
+            outer, _, inner = name.partition("__")
+            if outer not in PARTS or name not in known:
+                valid = [key for key in known if key.startswith(f"{outer}__")] or list(known)
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}. "
+                    f"Valid parameters are: {valid!r}."
+                )
+            part = as_part(*PARTS[outer], getattr(self, outer))
+            setattr(self, outer, with_nested(part, inner, parameters[name]))
+        return self
+
+    # --- training --------------------------------------------------------------------------------
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train on the examples; X_val and y_val are validation examples, if there are any."""
+        max_iter = checked("max_iter", self.max_iter, int, COUNT, "give the number of epochs")
+        patience = Patience(
+            checked("tol", self.tol, float, Interval("[0, inf)"), "give the least improvement"),
+            checked(
+                "n_iter_no_change", self.n_iter_no_change, int, COUNT, "give a number of epochs"
+            ),
+        )
+        goes_on = self.warm_start and hasattr(self, "model_")
+        inputs, labels = self._examples(X, y, reset=not goes_on)
+        if not goes_on:
+            self._begin(inputs.dtype)
+        self._progress = Progress()
+        train, val = self._splits(inputs, labels, X_val, y_val)
+        seen = {"estimator": self, "X": train.images, "y": self.classes_[train.labels]}
+        task = self._init_callback_context(max_subtasks=max_iter)
+        task.call_on_fit_task_begin(**seen)
+        best_w: Array | None = None
+        epochs = self._epochs(train, val, max_iter)
+        for _ in range(max_iter):
+            epoch = task.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(**seen)
+            record = next(epochs)
+            score: Any = record.val_accuracy if self.early_stopping else -record.train_loss
+            if patience.is_best(score) and self.early_stopping:
+                best_w = self.model_.w.copy()
+            stop = epoch.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
+            if stop or patience.is_over:
+                break
+        else:
+            warnings.warn(
+                f"max_iter={max_iter} epochs are over, and the loss still falls",
+                ConvergenceWarning,
+                stacklevel=3,  # beyond the decorator
+            )
+        if best_w is not None:
+            self.model_.w = best_w
+            self._progress = Progress()  # the optimizer's memory is that of other weights
+        task.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+        """Train for one epoch on these examples, with the optimizer's state of the last call.
+
+        The first call names all `classes`, unless all of them are in y. Called k times with the
+        same examples it does what one `fit` of k epochs does.
+        """
+        if self.early_stopping:
+            what = "partial_fit cannot set validation examples aside"
+            raise UsageError(what, "set early_stopping=False")
+        if as_part(*PARTS["schedule"], self.schedule) != ConstantRate():
+            what = "partial_fit does not know how long it will be called, and schedules want to"
+            raise UsageError(what, "leave the schedule constant, without warm-up, or call fit")
+        is_first = not hasattr(self, "model_")
+        inputs, labels = self._examples(X, y, reset=is_first, classes=classes)
+        if is_first:
+            self._begin(inputs.dtype)
+            self._progress = Progress()
+        self._progress.begin_again()
+        train, _ = self._splits(inputs, labels, None, None)
+        for _ in self._epochs(train, None, 1):
+            pass
+        return self
+
+    def _examples(
+        self, X: ArrayLike, y: ArrayLike, reset: bool, classes: ArrayLike | None = None
+    ) -> tuple[Array, Labels]:
+        """X in the network's dtype, y as class numbers; with `reset` y says which those are."""
+        inputs, y = validate_data(self, X, y, reset=reset, dtype=self._dtypes(reset), order="C")
+        check_classification_targets(y)
+        if reset:
+            self.classes_ = np.unique(y if classes is None else classes)
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            what = f"classes are {classes!r:.80}, and were {self.classes_!r:.80}"
+            raise UsageError(what, "name the same classes in each call, or only in the first")
+        return inputs, self._coded(y)
+
+    def _coded(self, y: ArrayLike) -> Labels:
+        """The labels as class numbers."""
+        encoder = LabelEncoder()
+        encoder.classes_ = self.classes_
+        codes: Labels = encoder.transform(y)
+        return codes
+
+    def _dtypes(self, reset: bool = False) -> Any:
+        """The dtypes that X may have, the first one being that for others."""
+        if not reset:
+            return self.model_.dtype
+        if self.dtype not in (None, "float32", "float64"):
+            raise UsageError(f"dtype is {self.dtype!r}", "choose float32, float64 or None")
+        return self.dtype or [np.float64, np.float32]
+
+    def _begin(self, dtype: np.dtype[Any]) -> None:
+        """A new network."""
+        seed = self.random_state
+        if not isinstance(seed, numbers.Integral):
+            seed = check_random_state(seed).randint(2**31 - 1)
+        hidden: Any = self.hidden
+        if isinstance(hidden, numbers.Integral):
+            hidden = (hidden,)
+        self.n_outputs_ = len(self.classes_)
+        self.model_ = MLP(
+            [self.n_features_in_, *hidden, self.n_outputs_],
+            self.activation,
+            self.init,
+            self.loss,
+            int(seed),
+            dtype=dtype,
+        )
+        self.n_layers_ = len(self.model_.sizes)
+        self.n_iter_ = self.t_ = 0
+        self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] | None = None
+        self.validation_scores_: list[float] | None = None
+
+    def _splits(
+        self, X: Array, labels: Labels, X_val: ArrayLike | None, y_val: ArrayLike | None
+    ) -> tuple[Split, Split | None]:
+        """The examples to train on, and those to validate with."""
+        dtype = self.model_.dtype.name
+        if (X_val is None) != (y_val is None):
+            raise UsageError("X_val and y_val belong together", "give both or none")
+        if X_val is not None:
+            inputs, y_val = validate_data(self, X_val, y_val, reset=False, dtype=self._dtypes())
+            return Split(X, labels, dtype=dtype), Split(inputs, self._coded(y_val), dtype=dtype)
+        if not self.early_stopping:
+            return Split(X, labels, dtype=dtype), None
+        train, val = train_test_split(
+            np.arange(len(X)),
+            test_size=self.validation_fraction,
+            stratify=labels,
+            random_state=self.model_.seed,
+        )
+        return Split(X[train], labels[train], dtype=dtype), Split(X[val], labels[val], dtype=dtype)
+
+    def _epochs(self, train: Split, val: Split | None, epochs: int) -> Iterator[Record]:
+        """Train, and keep the curves; an epoch each time that one is asked for."""
+        size = checked("batch_size", self.batch_size, int, COUNT, "give the examples in a batch")
+        loader = mini_batch(train, min(size, len(train)), self.model_.seed)
+        loader.epochs_begun = self.n_iter_  # no order comes twice
+        if val is not None and self.validation_scores_ is None:
+            self.validation_loss_curve_, self.validation_scores_ = [], []
+        for record in loop.fit(
+            self.model_,
+            self.optimizer,
+            loader,
+            epochs,
+            schedule=self.schedule,
+            val=val,
+            progress=self._progress,
+        ):
+            self.n_iter_ += 1
+            self.t_ += len(train)
+            self.loss_curve_.append(record.train_loss)
+            if val is not None:
+                self.validation_loss_curve_.append(record.val_loss)  # type: ignore[union-attr, arg-type]
+                self.validation_scores_.append(record.val_accuracy)  # type: ignore[union-attr, arg-type]
+            if self.verbose:
+                print(in_words(record, epochs), flush=True)
+            yield record
+
+    def _fitted(self) -> dict[str, Any]:
+        """What a copy needs to predict as this one does now, whatever becomes of this one."""
+        return {"model_": copy.deepcopy(self.model_), "loss_curve_": list(self.loss_curve_)}
+
+    # --- what came of it -------------------------------------------------------------------------
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weight matrices, shapes (in, out); views into the network."""
+        return [p.w for p in self.model_.parameters if p.w.ndim == 2]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases, shapes (out,); views into the network."""
+        return [p.w for p in self.model_.parameters if p.w.ndim == 1]
+
+    @property
+    def loss_(self) -> float:
+        """The mean training loss during the last epoch."""
+        return self.loss_curve_[-1]
+
+    @property
+    def best_loss_(self) -> float:
+        """The smallest of `loss_curve_`."""
+        return min(self.loss_curve_)
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The largest of `validation_scores_`."""
+        return None if self.validation_scores_ is None else max(self.validation_scores_)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The label of the class with the largest answer, shape (n,)."""
+        check_is_fitted(self)
+        labels: NDArray[Any] = self.classes_[self.model_.predict(self._inputs(X))]
+        return labels
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """The probability of each class, in the order of `classes_`, shape (n, classes).
+
+        Where the loss asks a question for each class alone, its answers divided by their sum.
+        """
+        check_is_fitted(self)
+        answers = self.model_.predict_proba(self._inputs(X))
+        sums = answers.sum(axis=1, keepdims=True)
+        probabilities = np.full_like(answers, 1 / len(self.classes_))  # of answers all rounded to 0
+        np.divide(answers, sums, out=probabilities, where=sums > 0)
+        return probabilities
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """The logarithm of `predict_proba`, -inf for a probability of 0."""
+        with np.errstate(divide="ignore"):
+            log: Array = np.log(self.predict_proba(X))
+        return log
+
+    def _inputs(self, X: ArrayLike) -> Array:
+        inputs: Array = validate_data(self, X, reset=False, dtype=self._dtypes())
+        return inputs
+
+
+class Patience:
+    """Counts the epochs without an improvement of more than tol, as MLPClassifier does."""
+
+    def __init__(self, tol: float, epochs: int) -> None:
+        self.tol, self.epochs = tol, epochs
+        self.best, self.stalled = -math.inf, 0
+
+    def is_best(self, score: float) -> bool:
+        """Whether this epoch's score is the best so far."""
+        self.stalled = 0 if score >= self.best + self.tol else self.stalled + 1
+        is_best = score > self.best
+        self.best = max(score, self.best)
+        return is_best
+
+    @property
+    def is_over(self) -> bool:
+        return self.stalled > self.epochs
