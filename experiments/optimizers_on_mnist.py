@@ -42,7 +42,8 @@ def row(name: str, flags: str) -> dict[str, str]:
     """One run, as `python -m nnscratch.train --opt NAME FLAGS` makes it, seed 0."""
     settings = parse(["--opt", name, *flags.split(), "--dataset", "mnist"])
     data = nn.load_dataset("mnist", seed=0, val_size=settings.val_size)
-    model, loader = make_model(settings, data), make_loader(settings, data)
+    model = make_model(settings, data.train.x.shape[1], data.classes)
+    loader = make_loader(settings, data)
     began = time.perf_counter()
     try:
         records = list(

@@ -17,6 +17,15 @@ class Activation(Part):
 
     `forward` writes f(z) into `a`; `backward` writes da * f'(z) into `dz`, given what forward saw
     and gave. All arrays have one shape and dtype; only the last argument of each is written.
+    Raises UsageError for a hyper-parameter out of its range.
+
+    >>> class Square(nn.Activation):
+    ...     def forward(self, z, a):
+    ...         a[...] = z**2
+    ...     def backward(self, da, z, a, dz):
+    ...         dz[...] = da * 2 * z
+    >>> nn.MLP([4, 3, 2], activation=Square())
+    <MLP 4-3-2 square, softmax_cross_entropy, 23 weights, float32>
     """
 
     @abstractmethod

@@ -130,7 +130,7 @@ def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], d
                 raise Unreadable(f"its {DESCRIPTION} is too large")
             _, text = _content(members, DESCRIPTION, archive)
             description = json.loads(bytes(text))
-            _check_format(description["format"], description["nnscratch"], newest)
+            check_format(description["format"], description["nnscratch"], newest)
             about = description["arrays"]
             if {DESCRIPTION, *about} != set(members):
                 odd = sorted({DESCRIPTION, *about} ^ set(members))
@@ -139,9 +139,9 @@ def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], d
             arrays = {name: _array(name, of, members, archive) for name, of in about.items()}
             return description, arrays
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
-        raise Unreadable(f"it is damaged ({error})") from None
+        raise Unreadable(f"it is damaged ({str(error)!r:.80})") from None
     except (NotImplementedError, RuntimeError) as error:  # an archive with a password, and such
-        raise Unreadable(f"no such file was written so ({error})") from None
+        raise Unreadable(f"no such file was written so ({str(error)!r:.80})") from None
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def sensible() -> Iterator[None]:
         raise Unreadable(what) from None
 
 
-def _check_format(number: Any, made_by: Any, newest: int) -> None:
+def check_format(number: Any, made_by: Any, newest: int) -> None:
     if not isinstance(number, int) or number < 1:
         raise Unreadable(f"its format is {number!r:.80}")
     if number > newest:

@@ -1,7 +1,7 @@
-"""The table of the optimizers, read from their docstrings, fields and states alone.
+"""Write the tables of the optimizers anew: python -m nnscratch.catalogue
 
-It is printed by `python -m nnscratch.train --list-opts`; `python -m nnscratch.catalogue` writes
-it into optim/README.md and optim/README.ko.md.
+They are read from docstrings, fields and states alone, and go into optim/README.md and
+optim/README.ko.md; `python -m nnscratch.train --list-opts` prints the same.
 """
 
 import inspect

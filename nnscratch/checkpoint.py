@@ -38,6 +38,14 @@ class Checkpoint:
     progress   where the run stands, the optimizer's states among it
     history    the records at the ends of its epochs
     about      what else the run wants to find again, as JSON can hold it
+
+    >>> model, loader = nn.MLP([3, 3]), nn.batch(nn.Split(np.eye(3), np.arange(3)))
+    >>> progress = nn.Progress()
+    >>> record = next(nn.fit(model, "sgd", loader, 9, progress=progress))
+    >>> nn.save_checkpoint("run.npz", model, progress)
+    >>> checkpoint = nn.load_checkpoint("run.npz")
+    >>> checkpoint.network["sizes"], checkpoint.progress.update
+    ([3, 3], 1)
     """
 
     network: dict[str, Any]
@@ -96,9 +104,10 @@ def save_checkpoint(
 ) -> None:
     """Write a run to a file, whole or not at all, while one of its records is held.
 
-        progress = nn.Progress()
-        for record in nn.fit(model, optimizer, loader, 10, progress=progress):
-            nn.save_checkpoint("run.npz", model, progress)
+    >>> model, loader = nn.MLP([3, 3]), nn.batch(nn.Split(np.eye(3), np.arange(3)))
+    >>> progress = nn.Progress()
+    >>> for record in nn.fit(model, "adam", loader, 2, progress=progress):
+    ...     nn.save_checkpoint("run.npz", model, progress)
 
     Raises WriteError where the file cannot be written, UsageError for a state that holds anything
     but arrays, numbers, strings and dicts of these, or that was left in the middle of an update.
@@ -107,11 +116,17 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """The run in a file, to go on with in the same place or another:
+    """The run in a file, to go on with in the same place or another.
 
-        checkpoint = nn.load_checkpoint("run.npz")
-        progress = checkpoint.restore(model, optimizer)
-        for record in nn.fit(model, optimizer, loader, 10, progress=progress): ...
+    >>> adam, loader = nn.OPTIMIZERS["adam"](), nn.batch(nn.Split(np.eye(3), np.arange(3)))
+    >>> model, progress = nn.MLP([3, 3]), nn.Progress()
+    >>> record = next(nn.fit(model, adam, loader, 3, progress=progress))
+    >>> nn.save_checkpoint("run.npz", model, progress)
+
+    >>> model, loader = nn.MLP([3, 3]), nn.batch(loader.split)      # another day
+    >>> progress = nn.load_checkpoint("run.npz").restore(model, adam)
+    >>> [record.epoch for record in nn.fit(model, adam, loader, 3, progress=progress)]
+    [2, 3]
 
     Raises CheckpointError for a file that is missing, damaged, no checkpoint, or of a newer format.
     """

@@ -40,7 +40,7 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
             code = command(sys.argv[1:] if argv is None else argv)
         print(end="", flush=True)
     except NnscratchError as error:
-        return _tell(f"nnscratch: error: {error.what}", f"fix: {error.fix}", error.exit_code)
+        return tell(error)
     except MemoryError as error:
         fix = "fix: choose fewer units or another optimizer, or end other programs"
         return _tell(f"nnscratch: error: out of memory ({error})", fix, 1)
@@ -59,6 +59,11 @@ def run(command: Callable[[Sequence[str]], int | None], argv: Sequence[str] | No
 
 def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell(error: NnscratchError) -> int:
+    """Say on stderr what is wrong and what to do; the exit code."""
+    return _tell(f"nnscratch: error: {error.what}", f"fix: {error.fix}", error.exit_code)
 
 
 def _tell(what: str, fix: str, code: int) -> int:

@@ -26,6 +26,10 @@ class LayerHealth:
 
     The last two are None for the last layer, whose activation belongs to the loss. For ReLU
     "saturated" is "off", and about a half is usual.
+
+    >>> model = nn.MLP([2, 3, 2], activation="relu", init="zeros")
+    >>> nn.diagnose(model, np.eye(2), np.array([0, 1]))[0]        # no unit answers to anything
+    LayerHealth(gradient=0.0, update=None, saturated=1.0, dead=1.0)
     """
 
     gradient: float
@@ -52,11 +56,16 @@ def diagnose(
 ) -> list[LayerHealth]:
     """The health of each layer, at these images.
 
-        for layer in nn.diagnose(model, data.val.x[:1000], data.val.labels[:1000]):
-            print(layer)
-
     `before` are the weights before an update, a vector like model.w, and `now` those after it,
-    model.w if not given. The gradient of these images is left in model.dw.
+    model.w if not given. The gradient of these images is left in model.dw. Raises UsageError for a
+    vector of another length.
+
+    >>> val = nn.load_dataset("digits").val
+    >>> model = nn.MLP([784, 30, 10], init=nn.INITIALIZERS["uniform"](bound=0.5))   # too large
+    >>> for layer in nn.diagnose(model, val.x, val.labels):
+    ...     print(layer)
+    gradient 3.81e-01  saturated 25.8%  dead 0.0%
+    gradient 6.68e-01
     """
     now = model.w if now is None else now
     for name, w in (("before", before), ("now", now)):

@@ -28,7 +28,13 @@ BLOCK = 32_768  # elements: a handful of float32 blocks fit into one or two mega
 def engine() -> str:
     """Which engine runs the rules: "numba" where it is installed, else "numpy".
 
-    The environment variable NNSCRATCH_ENGINE=numpy forces the latter.
+    The environment variable NNSCRATCH_ENGINE=numpy forces the latter. Raises UsageError where it
+    says anything else, or numba and there is none.
+
+    >>> import os
+    >>> os.environ["NNSCRATCH_ENGINE"] = "numpy"
+    >>> nn.engine()
+    'numpy'
     """
     wanted = os.environ.get("NNSCRATCH_ENGINE", "")
     if wanted not in ("", "numba", "numpy"):

@@ -5,7 +5,16 @@ from typing import ClassVar
 
 
 class NnscratchWarning(UserWarning):
-    """Something that the user should know, and that goes on all the same."""
+    """Something that the user should know, and that goes on all the same.
+
+    >>> import warnings
+    >>> warnings.simplefilter("error", nn.NnscratchWarning)         # or have it end there
+    >>> pixels = nn.Split(np.full((2, 4), 255.0), np.array([0, 1]))
+    >>> list(nn.fit(nn.MLP([4, 2]), "sgd", nn.batch(pixels), epochs=1))
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.NnscratchWarning: inputs go up to 255: scale them to about 1; ...
+    """
 
 
 class NnscratchError(Exception):
@@ -13,6 +22,14 @@ class NnscratchError(Exception):
 
     `what` says what is wrong, `fix` what to do about it; each is one line. A command that ends
     with this error prints both and leaves with `exit_code`.
+
+    >>> try:
+    ...     nn.MLP([784])
+    ... except nn.NnscratchError as error:
+    ...     print(error.what)
+    ...     print(error.fix)
+    sizes must be two or more numbers of units, got [784]
+    write the units of each layer from inputs to outputs, like [784, 1000, 10]
     """
 
     exit_code: ClassVar[int] = 1
@@ -27,31 +44,62 @@ class NnscratchError(Exception):
 
 
 class UsageError(NnscratchError, ValueError):
-    """A wrong argument: an unknown name, a number out of its range, arrays that do not fit."""
+    """A wrong argument: an unknown name, a number out of its range, arrays that do not fit.
+
+    >>> nn.OPTIMIZERS["adam"](lr=-1)
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.UsageError: adam: lr must be a number in (0, inf), got -1 (fix: ...)
+    """
 
     exit_code = 2
 
 
 class DataError(NnscratchError):
-    """A data file that is missing, damaged, or not what its name says."""
+    """A data file that is missing, damaged, or not what its name says.
+
+    >>> nn.load_dataset("mnist", data_dir="nowhere")
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.DataError: nowhere is no folder (fix: put train-images-idx3-ubyte, ...)
+    """
 
     exit_code = 3
 
 
 class CheckpointError(NnscratchError):
-    """A checkpoint that is damaged, no checkpoint, or one of another run."""
+    """A checkpoint that is damaged, no checkpoint, or one of another run.
+
+    >>> nn.load_checkpoint("nowhere.npz")
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.CheckpointError: there is no checkpoint nowhere.npz (fix: ...)
+    """
 
     exit_code = 4
 
 
 class DivergedError(NnscratchError, ArithmeticError):
-    """A training run whose loss is no longer a finite number."""
+    """A training run whose loss is no longer a finite number, or beyond all bounds.
+
+    >>> loader = nn.batch(nn.Split(np.eye(2), np.array([0, 1])))
+    >>> list(nn.fit(nn.MLP([2, 2]), nn.OPTIMIZERS["sgd"](lr=1e9, weight_decay=1), loader, 9))
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.DivergedError: training diverged: after 1 updates of sgd with lr 1e+09 ...
+    """
 
     exit_code = 5
 
 
 class WriteError(NnscratchError):
-    """A result that could not be written."""
+    """A result that could not be written.
+
+    >>> nn.save_checkpoint("no such folder/run.npz", nn.MLP([2, 2]), nn.Progress())
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.WriteError: no such folder/run.npz cannot be written (No such file ...
+    """
 
     exit_code = 6
 
@@ -63,7 +111,17 @@ class TrialsFailedError(NnscratchError):
 
 
 class ContractError(NnscratchError):
-    """An optimizer that breaks the contract; `failures` has one sentence for each way it does."""
+    """An optimizer that breaks the contract; `failures` has one sentence for each way it does.
+
+    >>> class Lost(nn.Optimizer):
+    ...     def update(self, w, dw, state):
+    ...         return w - 0.1 * dw
+    >>> try:
+    ...     nn.check_optimizer(Lost)
+    ... except nn.ContractError as error:
+    ...     print(error.failures[0])
+    update returned another array, float64[4, 3] in update 1; expected the w that it was given; ...
+    """
 
     exit_code = 2
 

@@ -49,7 +49,7 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> classifier = nn.NNClassifier(hidden=(50,), max_iter=20, tol=0, random_state=0)
+    >>> classifier = nn.NNClassifier(hidden=(50,), tol=0.01, random_state=0)
     >>> classifier.set_params(optimizer__lr=0.01).fit(X[:1500] / 16, y[:1500]).optimizer.lr
     0.01
     >>> bool(classifier.score(X[1500:] / 16, y[1500:]) > 0.9)
@@ -149,8 +149,7 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
     def set_params(self, **parameters: Any) -> Self:
         """Set parameters, in whatever order: a part, then its numbers, then those inside of it."""
         super().set_params(**{k: value for k, value in parameters.items() if "__" not in k})
-        inside = sorted((k for k in parameters if "__" in k), key=lambda k: k.count("__"))
-        for name in inside:
+        for name in sorted((k for k in parameters if "__" in k), key=len):
             known = self.get_params()
             outer, _, inner = name.partition("__")
             if outer not in PARTS or name not in known:
@@ -300,9 +299,16 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
             return Split(X, labels, dtype=dtype), Split(inputs, self._coded(y_val), dtype=dtype)
         if not self.early_stopping:
             return Split(X, labels, dtype=dtype), None
+        share = checked(
+            "validation_fraction",
+            self.validation_fraction,
+            float,
+            Interval("(0, 1)"),
+            "give the share of the examples to set aside",
+        )
         train, val = train_test_split(
             np.arange(len(X)),
-            test_size=self.validation_fraction,
+            test_size=share,
             stratify=labels,
             random_state=self.model_.seed,
         )

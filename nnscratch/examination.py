@@ -16,7 +16,15 @@ from .optim import OPTIMIZERS, Optimizer
 def check_optimizer(optimizer: str | type[Optimizer] | Optimizer) -> None:
     """Examine an optimizer, given as class, record or name; silence means that it passed.
 
-        nn.check_optimizer(MyAdam)
+    >>> nn.check_optimizer("sgd")
+    >>> class Lost(nn.Optimizer):
+    ...     def update(self, w, dw, state):
+    ...         return w - 0.1 * dw
+    >>> nn.check_optimizer(Lost)
+    Traceback (most recent call last):
+        ...
+    nnscratch.errors.ContractError: lost breaks the contract of an optimizer in 3 places:
+      - update returned another array, float64[4, 3] in update 1; expected the w that it was ...
 
     It is run on small problems, where it gets whatever it declares in `needs`. If it has the name
     of an optimizer of the registry, or `claims` one, then its steps have to be that one's, too.

@@ -212,6 +212,12 @@ def described(part: Part) -> dict[str, Any]:
     return {"name": part.name, **values(part), **parts}
 
 
+def in_words(part: Part) -> str:
+    """Its name, and its hyper-parameters if it has any: elu(alpha=0.5)."""
+    numbers = ", ".join(f"{name}={value:g}" for name, value in values(part).items())
+    return f"{part.name}({numbers})" if numbers else part.name
+
+
 def rebuilt(part: type[AnyPart], description: Mapping[str, Any]) -> AnyPart:
     """The part of that class that `described` described, if no part is inside of it.
 

@@ -15,7 +15,15 @@ class Initializer(Part):
     """Draws a weight matrix of shape (fan_in, fan_out).
 
     `sample` gives float64, whatever the dtype of the network, so that a float32 and a float64
-    network with one seed start from the same weights, but for rounding.
+    network with one seed start from the same weights, but for rounding. Raises UsageError for a
+    hyper-parameter out of its range.
+
+    >>> class Diagonal(nn.Initializer):
+    ...     def sample(self, rng, fan_in, fan_out):
+    ...         return np.eye(fan_in, fan_out)
+    >>> nn.MLP([2, 2], init=Diagonal()).parameters[0].w
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
     """
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """From the names and defaults of Keras' optimizers to the parts here.
 
-    optimizer, schedule = FROM_KERAS["SGD"](lr=0.1, momentum=0.9, decay=1e-6, nesterov=True)
+>>> nn.FROM_KERAS["SGD"](lr=0.1, momentum=0.9, decay=1e-6, nesterov=True)
+(Nesterov(lr=0.1, momentum=0.9, weight_decay=0.0), InverseTime(warmup=0, decay=1e-06))
 
 Keras here is version 2.2, whose argument names the lecture uses; `learning_rate`, the later name
 of `lr`, is understood too. What Keras switches with a boolean or a zero (nesterov, amsgrad,

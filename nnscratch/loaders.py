@@ -15,13 +15,20 @@ from .hyper import Interval, checked
 class Loader:
     """The images of a split in batches: each pass over it is one epoch.
 
-        for x, labels in loader: ...
-
     x has shape (batch, pixels) and is read as described in `Pixels`. In every epoch each image
     comes once; the last batch is smaller if the batch size does not divide the number of images.
     With a seed the order is a permutation that depends on the seed and the number of the epoch
     alone; without one the images come as they lie. A loader goes on where it was: the second pass
     is the second epoch, whoever asks for it, so each run wants a loader of its own.
+
+    Raises UsageError for a split without images, and for a batch size beyond their number.
+
+    >>> loader = nn.Loader(nn.Split(np.eye(5), np.arange(5)), batch_size=2, seed=None)
+    >>> for x, labels in loader:
+    ...     print(x.shape, labels)
+    (2, 5) [0 1]
+    (2, 5) [2 3]
+    (1, 5) [4]
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int | None) -> None:
@@ -71,20 +78,36 @@ class Loader:
 
 
 def batch(split: Split, seed: int = 0) -> Loader:
-    """Batch gradient descent: all images at once, one update an epoch. The seed plays no part."""
+    """Batch gradient descent: all images at once, one update an epoch.
+
+    The seed plays no part. Raises UsageError for a split without images.
+
+    >>> nn.batch(nn.Split(np.eye(5), np.arange(5)))
+    <Loader of 1 batches of 5 from <Split of 5 images of 5 pixels>>
+    """
     return Loader(split, len(split), seed=None)
 
 
 def mini_batch(split: Split, batch_size: int | None = None, seed: int = 0) -> Loader:
     """Mini-batch gradient descent: a few images at a time, shuffled anew in each epoch.
 
-    Without a batch size it is 128, or all images if they are fewer.
+    Without a batch size it is 128, or all images if they are fewer. Raises UsageError for a split
+    without images, and for a batch size beyond their number.
+
+    >>> nn.mini_batch(nn.Split(np.eye(5), np.arange(5)), batch_size=2, seed=1)
+    <Loader of 3 batches of 2 from <Split of 5 images of 5 pixels>>
     """
     return Loader(split, min(128, len(split)) if batch_size is None else batch_size, seed)
 
 
 def stochastic(split: Split, seed: int = 0) -> Loader:
-    """Stochastic gradient descent: one image at a time, shuffled anew in each epoch."""
+    """Stochastic gradient descent: one image at a time, shuffled anew in each epoch.
+
+    Raises UsageError for a split without images.
+
+    >>> nn.stochastic(nn.Split(np.eye(5), np.arange(5)))
+    <Loader of 5 batches of 1 from <Split of 5 images of 5 pixels>>
+    """
     return Loader(split, 1, seed)
 
 

@@ -194,7 +194,8 @@ def _slots(model: MLP, optimizer: Optimizer, loader: Loader, progress: Progress)
 def _warn_of_raw_pixels(split: Split) -> None:
     """Warn of floats that look like bytes; bytes have a unit, which somebody has chosen."""
     if split.images.dtype.kind == "f" and (largest := float(split.images.max())) > RAW * split.unit:
-        message = f"inputs go up to {largest:.4g}: divide them by 255, or give nn.Split unit=255"
+        fix = "scale them to about 1; for bytes of images divide by 255, or give nn.Split unit=255"
+        message = f"inputs go up to {largest:.4g}: {fix}"
         warnings.warn(message, NnscratchWarning, stacklevel=4)
 
 

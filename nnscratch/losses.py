@@ -8,7 +8,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,21 @@ class Loss(Part):
     """A loss of z, shape (n, classes), and the right classes, shape (n,).
 
     Whoever wants the mean over the examples, as the network does, divides by n. In the formulas
-    y is 1 for the right class and 0 for the others.
+    y is 1 for the right class and 0 for the others. Raises UsageError for a hyper-parameter out of
+    its range.
+
+    >>> loss = nn.LOSSES["softmax_cross_entropy"]()
+    >>> z, labels = np.array([[0.0, 0.0], [0.0, 2.0]]), np.array([0, 1])
+    >>> a, dz = np.empty_like(z), np.empty_like(z)
+    >>> round(loss.forward(z, labels, a), 4)                # log(2) + log(1 + exp(-2))
+    0.8201
+    >>> loss.backward(a, labels, dz)
+    >>> dz.round(2)
+    array([[-0.5 ,  0.5 ],
+           [ 0.12, -0.12]])
     """
+
+    output_activation: ClassVar[str] = "the loss's own"  # what `output` is called
 
     @abstractmethod
     def output(self, z: Array, a: Array) -> None:
@@ -61,6 +74,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     name = "softmax_cross_entropy"
+    output_activation = "softmax"
 
     def output(self, z: Array, a: Array) -> None:
         self._softmax(z, a)
@@ -108,6 +122,7 @@ class SigmoidCrossEntropy(Loss):
     """
 
     name = "sigmoid_cross_entropy"
+    output_activation = Sigmoid.name
 
     def output(self, z: Array, a: Array) -> None:
         Sigmoid().forward(z, a)
@@ -143,6 +158,7 @@ class MeanSquaredError(Loss):
     """
 
     name = "mean_squared_error"
+    output_activation = Sigmoid.name
 
     def output(self, z: Array, a: Array) -> None:
         Sigmoid().forward(z, a)

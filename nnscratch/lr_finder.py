@@ -36,6 +36,11 @@ class RateRange:
     rates        of the updates, rising
     losses       of their batches, each before its update
     smoothed     the bias-corrected mean of the losses so far, each weighing 0.9 of the next one
+
+    >>> rates, losses = np.array([0.01, 0.1, 1, 10, 100]), np.array([2.3, 2.2, 1.0, 0.8, 1.5])
+    >>> seen = nn.RateRange("sgd", rates, losses, smoothed=losses)
+    >>> seen.steepest, seen.lowest, round(seen.suggestion, 2)
+    (1.0, 10.0, 3.16)
     """
 
     optimizer: str
@@ -98,13 +103,16 @@ def find_lr(
 ) -> RateRange:
     """Train a copy of the model while the rate rises from `least` to `most`, and see what happens.
 
-        found = find_lr(model, "adam", mini_batch(train, 128))
-        optimizer = OPTIMIZERS["adam"](lr=found.suggestion)
+    >>> loader = nn.mini_batch(nn.load_dataset("digits").train, 50)
+    >>> found = nn.find_lr(nn.MLP([784, 30, 10]), "sgd", loader, updates=100)
+    >>> sgd = nn.OPTIMIZERS["sgd"](lr=found.suggestion)
+    >>> print(f"{sgd.lr:.0g}")
+    1
 
         lr_k = least (most / least)^(k / (updates - 1))        k = 0, 1, ..., updates - 1
 
     It ends early where the smoothed loss is one and a half times the smallest so far, or where the
-    training diverges. Model, optimizer and loader stay as they are.
+    training ends with a DivergedError. Model, optimizer and loader stay as they are.
 
     The suggestion is a rate to begin with, no more: it is found in the first updates of a training,
     and the best one may be several times smaller or larger. For SGD on 784-1000-10 it is eighteen

@@ -53,6 +53,18 @@ class Trace:
     the names of the rule, and its order; of an optimizer without a formula they are the arrays of
     its state after the step. A line that never changes dw, as that of a weight decay of 0, is
     left out.
+
+    >>> model, loader = nn.MLP([2, 2], init="zeros"), nn.batch(nn.Split(np.eye(2), np.arange(2)))
+    >>> trace = nn.microscope("momentum", 2, model=model, loader=loader, weight=("W1", 0, 0))
+    >>> trace.rows[0]["g"]
+    -0.25
+    >>> print(trace.written(2))             # the formula of the second step with its numbers
+    v = momentum * v - lr * dw
+      = 0.9 * 0.00025 - 0.001 * (-0.2499)
+      = 0.0004749
+    w = w + v
+      = 0.00025 + 0.0004749
+      = 0.0007249
     """
 
     optimizer: str
@@ -72,7 +84,10 @@ class Trace:
         return "\n".join([f"{self.weight} under {self.optimizer}", *table])
 
     def written(self, step: int) -> str:
-        """The formula of one step, counted from 1, and below each line the same with numbers."""
+        """The formula of one step, counted from 1, and below each line the same with numbers.
+
+        Raises UsageError for a step that was not traced.
+        """
         steps = Interval(f"[1, {len(self.rows)}]")
         step = checked("step", step, int, steps, "give one of the steps that were traced")
         return "\n".join(line.text for line in self.lines[step - 1])
@@ -112,9 +127,12 @@ def microscope(
 ) -> Trace:
     """Train a copy of a network for a few steps, and tell what the optimizer does to one weight.
 
-        trace = nn.microscope("adam", 5)
-        print(trace)                # g, m, v, m_hat, v_hat and the move of each step
-        print(trace.written(3))     # the formula of the third step with its numbers
+    >>> model, loader = nn.MLP([2, 2], init="zeros"), nn.batch(nn.Split(np.eye(2), np.arange(2)))
+    >>> print(nn.microscope("momentum", 2, model=model, loader=loader, weight=("W1", 0, 0)))
+    W1[0, 0] under momentum: lr 0.001, momentum 0.9, weight_decay 0
+    t        w        g          v      moved
+    1        0    -0.25    0.00025    0.00025
+    2  0.00025  -0.2499  0.0004749  0.0004749
 
     The network is 784-1000-10 and learns MNIST in batches of 128, where none is given. The weight
     is a place in one of `model.parameters`, such as ("W1", 406, 17); where none is given, that

@@ -9,11 +9,10 @@ from .hyper import AnyPart, Part, values
 def nested(part: Part) -> dict[str, Any]:
     """The numbers of a part, its parts, and theirs: lr, base, base__lr, ..."""
     found: dict[str, Any] = dict(values(part))
-    for field in dataclasses.fields(part) if dataclasses.is_dataclass(part) else ():
-        inner = getattr(part, field.name)
+    for outer, inner in vars(part).items():
         if isinstance(inner, Part):
-            found[field.name] = inner
-            found |= {f"{field.name}__{name}": value for name, value in nested(inner).items()}
+            found[outer] = inner
+            found |= {f"{outer}__{name}": value for name, value in nested(inner).items()}
     return found
 
 

@@ -19,6 +19,11 @@ class Schedule(Part):
 
     Updates are counted from 0. A schedule knows nothing of the optimizer: the loop makes a new
     record with `optimizer.with_lr(lr * factor)`, and the optimizer's state stays as it is.
+    Raises UsageError for a hyper-parameter out of its range.
+
+    >>> cosine = nn.SCHEDULES["cosine"](warmup=1)
+    >>> [round(cosine.factor(update, total=5, per_epoch=5), 2) for update in range(5)]
+    [0.5, 1.0, 0.85, 0.5, 0.15]
     """
 
     warmup: int = hyper(0, "[0, inf)", "number of updates in which the rate rises linearly")

@@ -1,4 +1,4 @@
-"""Optimizers on functions of two variables: python -m nnscratch.surfaces --out DIR"""
+"""Race optimizers on functions of two variables: python -m nnscratch.surfaces --out DIR"""
 
 import csv
 import io

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         dtype=settings.dtype,
     )
     loader = make_loader(settings, data)
-    model = make_model(settings, data)
+    model = make_model(settings, data.train.x.shape[1], data.classes)
     env = environment()
     exact = exactness(env, own_classes(settings.opt))
     as_json = config(settings, flags, data, loader)
@@ -147,9 +147,9 @@ def make_loader(settings: Settings, data: Dataset) -> Loader:
     return LOADERS[settings.loader](data.train, seed=settings.seed, **size)
 
 
-def make_model(settings: Settings, data: Dataset) -> MLP:
+def make_model(settings: Settings, inputs: int, classes: int) -> MLP:
     return MLP(
-        [data.train.x.shape[1], *settings.hidden, data.classes],
+        [inputs, *settings.hidden, classes],
         settings.activation,
         settings.init,
         settings.loss,

@@ -365,7 +365,7 @@ def test_a_split_of_what_are_no_numbers_is_refused(value) -> None:
 def test_floats_that_nobody_has_divided_by_255_are_warned_of_once(toy: nn.Split) -> None:
     raw = nn.Split(toy.images.astype("float32"), toy.labels)
     net, progress = nn.MLP([12, 3]), nn.Progress()
-    with pytest.warns(nn.NnscratchWarning, match="inputs go up to 219: divide them by 255"):
+    with pytest.warns(nn.NnscratchWarning, match="inputs go up to 219: scale them"):
         list(nn.fit(net, "sgd", nn.mini_batch(raw, 50), 1, progress=progress))
     for split in (nn.Split(raw.images, raw.labels, unit=255.0), toy):
         list(nn.fit(nn.MLP([12, 3]), "sgd", nn.mini_batch(split, 50), 1))

@@ -18,12 +18,23 @@ WHERE = "--data-dir or NNSCRATCH_DATA name a folder with the four files of MNIST
 
 
 class DatasetWarning(NnscratchWarning):
-    """Another data set is used than the one that was wished for."""
+    """Another data set is used than the one that was wished for.
+
+    >>> import warnings
+    >>> warnings.simplefilter("error", nn.DatasetWarning)  # rather no training than one on digits
+    """
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set in three read-only splits, under its true name: "mnist" or "digits"."""
+    """A data set in three read-only splits, under its true name: "mnist" or "digits".
+
+    >>> dataset = nn.load_dataset("digits")
+    >>> dataset.name, dataset.classes
+    ('digits', 10)
+    >>> dataset.train
+    <Split of 1,250 images of 784 pixels>
+    """
 
     name: str
     classes: int
@@ -56,6 +67,10 @@ def load_dataset(
     Raises DataError for files that are missing or wrong, UsageError for a wrong argument. Digits
     never replace files that are there but wrong, nor files whose place was given (`data_dir`,
     $NNSCRATCH_DATA).
+
+    >>> data = nn.load_dataset("digits", val_size=100)
+    >>> len(data.train), len(data.val), len(data.test)
+    (1400, 100, 297)
     """
     name, arrays = DATASETS[known_name(DATASETS, "data set", name)](data_dir)
     images, labels, test_images, test_labels = arrays

@@ -7,9 +7,10 @@ say nothing about results there.
 
 import numpy as np
 
-from ..arrays import Bytes
+from ..arrays import Array, Bytes
 from .split import stratified
 
+SIDE = 8  # pixels
 ENLARGE = 3  # 8 x 8 -> 24 x 24
 MARGIN = 2  # on each side: 28 x 28, as MNIST, whose digits keep a margin too
 BRIGHTEST = 16
@@ -21,9 +22,13 @@ def load() -> list[Bytes]:
     from sklearn.datasets import load_digits  # takes 0.7 s to import
 
     digits = load_digits()
-    grey = np.rint(digits.images * (255 / BRIGHTEST)).astype(np.uint8)
-    enlarged = grey.repeat(ENLARGE, axis=1).repeat(ENLARGE, axis=2)
-    images = np.pad(enlarged, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
+    images = enlarged(digits.images / BRIGHTEST)
     labels = digits.target.astype(np.uint8)
     train, test = stratified(labels, TEST_SIZE, seed=0)
     return [images[train], labels[train], images[test], labels[test]]
+
+
+def enlarged(grey: Array) -> Bytes:
+    """Images (n, 8, 8) with numbers of 0 to 1 as bytes (n, 28, 28)."""
+    pixels = np.rint(255 * grey).astype(np.uint8).repeat(ENLARGE, axis=1).repeat(ENLARGE, axis=2)
+    return np.pad(pixels, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))

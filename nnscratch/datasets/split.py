@@ -85,6 +85,15 @@ class Split:
     labels   (n,), whole numbers from 0 on
     unit     the pixel value that the network sees as 1: 255 for bytes, 1 to leave them raw
     dtype    of what the network sees: float32 or float64
+
+    Raises UsageError for arrays that are not that, and for images and labels of unequal number.
+
+    >>> split = nn.Split(np.array([[0, 255], [51, 0]], np.uint8), np.array([1, 0]), unit=255)
+    >>> split.x[:]                          # as the network sees them, shape (n, pixels)
+    array([[0. , 1. ],
+           [0.2, 0. ]], dtype=float32)
+    >>> split[1:].labels                    # the split of some of the rows
+    array([0])
     """
 
     images: NDArray[Any]

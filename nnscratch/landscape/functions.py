@@ -17,8 +17,10 @@ Frame = tuple[float, float, float, float]
 class Surface(Part):
     """A function f(x, y) to be minimized, drawn in a frame, and begun at a point.
 
-        surface = SURFACES["rosenbrock"]()
-        surface.value(x, y), surface.gradient(x, y), surface.hessian(x, y)
+    >>> from nnscratch.landscape import SURFACES
+    >>> valley = SURFACES["valley"](ratio=20)
+    >>> valley.value(2.0, 1.0), valley.gradient(2.0, 1.0)
+    (1.2, (0.2, 2.0))
 
     x and y are numbers or arrays of one shape; so is each value. `gradient` gives df/dx and df/dy,
     `hessian` d2f/dx2, d2f/dxdy and d2f/dy2, each a number or an array like x.

@@ -112,7 +112,10 @@ def walk(
 ) -> Path:
     """The path of an optimizer that takes so many gradients, from `start` or the surface's own.
 
-        path = walk(SURFACES["valley"](), OPTIMIZERS["momentum"](lr=0.05), 100)
+    >>> from nnscratch.landscape import SURFACES, walk
+    >>> path = walk(SURFACES["valley"](), nn.OPTIMIZERS["momentum"](lr=0.05), gradients=100)
+    >>> path.points[-1].round(2)
+    array([0.02, 0.01])
 
     The optimizer is the one that trains the network: it is called as update(w, dw, state), with w
     the point, shape (2,), float64. One that takes two gradients for a step takes half the steps.

@@ -30,9 +30,11 @@ NEEDS = {
 class Optimizer(Part):
     """A rule that moves weights against their gradient.
 
-        opt = OPTIMIZERS["adam"](lr=1e-3)       # a frozen record of hyper-parameters
-        state = {}                              # or opt.init(w)
-        opt.update(w, dw, state)                # writes w and state in place, and returns w
+    >>> adam = nn.OPTIMIZERS["adam"](lr=0.1)    # a frozen record of hyper-parameters
+    >>> w, dw = np.array([1.0, 2.0]), np.array([3.0, -4.0])
+    >>> state = {}                              # or adam.init(w)
+    >>> adam.update(w, dw, state)               # writes w and state in place, and returns w
+    array([0.9, 2.1])
 
     The contract of `update`: `dw` is only read. dtype and shape stay. What the optimizer
     remembers lies in `state`, a dict of arrays, numbers, strings and dicts of these that belongs
@@ -48,6 +50,9 @@ class Optimizer(Part):
     What a rule wants to know besides dw, it declares in `needs` (see NEEDS). The caller puts it
     into the state before each update, and update takes it out again, so that no value can serve
     twice.
+
+    Raises UsageError for a hyper-parameter out of its range, and for arrays or a state that do not
+    fit; DivergedError where linear algebra would not pass on a gradient that is not finite.
     """
 
     scope: Scope = "tensor"
@@ -78,7 +83,14 @@ class Optimizer(Part):
         return w
 
     def same_batch(self, state: State) -> bool:
-        """Whether the next gradient is wanted of the batch that the last one was of."""
+        """Whether the next gradient is wanted of the batch that the last one was of.
+
+        >>> sam, state = nn.OPTIMIZERS["sam"](), {"norm": 2.0}
+        >>> sam.update(np.array([1.0]), np.array([2.0]), state)     # uphill, for the next gradient
+        array([1.05])
+        >>> sam.same_batch(state)
+        True
+        """
         return False
 
     def points(self, state: State) -> list[Array]:
@@ -86,7 +98,13 @@ class Optimizer(Part):
         return [state[name] for name in self.positions if name in state]
 
     def with_lr(self, lr: float) -> Self:
-        """The same optimizer with another learning rate; a state carries over unchanged."""
+        """The same optimizer with another learning rate; a state carries over unchanged.
+
+        Raises UsageError for an optimizer that has none.
+
+        >>> nn.OPTIMIZERS["sgd"](lr=0.1).with_lr(0.2)
+        SGD(lr=0.2, weight_decay=0.0)
+        """
         if self.rate is None:
             raise UsageError(
                 f"{self.name} has no lr that a schedule could change",
@@ -155,11 +173,18 @@ class Elementwise(Counted):
 
     A subclass has its hyper-parameters as fields, and `rule`:
 
-        @staticmethod
-        def rule(w, dw, m, *, lr, beta):        # w, dw and the slots; behind the star, numbers
-            m = beta * m + (1 - beta) * dw
-            w = w - lr * m
-            return w, m                         # the new w and the new slots, in that order
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Mean(nn.Elementwise):
+    ...     lr: float = nn.hyper(0.1, "(0, inf)", "step size")
+    ...     beta: float = nn.hyper(0.9, "[0, 1)", "decay of the mean gradient m")
+    ...     @staticmethod
+    ...     def rule(w, dw, m, *, lr, beta):    # w, dw and the slots; behind the star, numbers
+    ...         m = beta * m + (1 - beta) * dw
+    ...         w = w - lr * m
+    ...         return w, m                     # the new w and the new slots, in that order
+    >>> Mean().update(np.array([1.0]), np.array([2.0]), {})
+    array([0.98])
 
     Each slot is an array like w that starts at zero and lives in the state under its name. The
     numbers are the fields, and what `scalars` returns: quantities that are the same for every

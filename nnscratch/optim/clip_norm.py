@@ -24,6 +24,11 @@ class ClipNorm(Wrapper):
     little, and nothing at all where every gradient is clipped by the same factor.
     Source: Pascanu, Mikolov and Bengio, arXiv 1211.5063, algorithm 1.
     Note: the norm is that of the whole gradient also where the base works on one array at a time.
+
+    >>> clipped = nn.ClipNorm(nn.OPTIMIZERS["sgd"](lr=0.1), max_norm=1.0)
+    >>> dw = np.array([3.0, 4.0])
+    >>> clipped.update(np.array([1.0, 1.0]), dw, {"norm": np.linalg.norm(dw)})
+    array([0.94, 0.92])
     """
 
     name = "clip_norm"

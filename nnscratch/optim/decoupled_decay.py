@@ -24,6 +24,11 @@ class DecoupledDecay(Wrapper):
     Fails: lr and decay are not independent: a schedule that lowers lr lowers the decay too.
     Source: Loshchilov and Hutter, arXiv 1711.05101, algorithms 1 and 2.
     Note: around `adam` this is `adamw`. Points that the base remembers shrink by the same vector.
+    Raises UsageError for a base without lr.
+
+    >>> decayed = nn.DecoupledDecay(nn.OPTIMIZERS["sgd"](lr=0.1), decay=0.5)
+    >>> decayed.update(np.array([2.0]), np.array([0.0]), {})
+    array([1.9])
     """
 
     name = "decoupled_decay"

@@ -24,6 +24,13 @@ class WeightEMA(Wrapper):
     Source: Polyak and Juditsky, SIAM Journal on Control and Optimization 30(4), 1992, for the plain
     mean; Tarvainen and Valpola, arXiv 1703.01780, for the moving average.
     Note: average starts at w, without a correction. What is averaged is the base's `readout`.
+
+    >>> averaged = nn.WeightEMA(nn.OPTIMIZERS["sgd"](lr=1.0), decay=0.9)
+    >>> w, state = np.array([1.0]), {}
+    >>> averaged.update(w, np.array([1.0]), state)      # trained as before
+    array([0.])
+    >>> averaged.readout(w, state)                      # evaluated and saved
+    array([0.9])
     """
 
     name = "weight_ema"
@@ -47,4 +54,5 @@ class WeightEMA(Wrapper):
 
     @staticmethod
     def follow(average: Array, w: Array, *, decay: float) -> Array:
+        """The rule of the average."""
         return decay * average + (1 - decay) * w

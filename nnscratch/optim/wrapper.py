@@ -18,7 +18,14 @@ class Wrapper(Counted):
     """An optimizer that changes what goes into another one, or what comes out.
 
     The state of the other one, `base`, lies in state["base"]; scope, needs and learning rate are
-    those of the base. A subclass writes `step`, and calls `base_step` in it.
+    those of the base. A subclass writes `step`, and calls `base_step` in it. Raises UsageError for
+    a base that is no optimizer.
+
+    >>> class Halved(nn.Wrapper):
+    ...     def step(self, w, dw, state, given):
+    ...         self.base_step(w, dw / 2, state, given)
+    >>> Halved(nn.OPTIMIZERS["sgd"](lr=0.1)).update(np.array([1.0]), np.array([4.0]), {})
+    array([0.8])
     """
 
     base: Optimizer = field(default=DEFAULT)
@@ -42,6 +49,7 @@ class Wrapper(Counted):
 
     @property
     def lr(self) -> float | None:
+        """The learning rate of the base; None if it has none."""
         return self.base.rate
 
     @property
