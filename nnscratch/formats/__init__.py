@@ -50,6 +50,10 @@ def load_model(
 ) -> MLP:
     """The network in a file that `save_model` wrote, or in the folder of a run, or of PyTorch.
 
+    >>> nn.save_model("digits.npz", nn.MLP([64, 20, 10]))
+    >>> nn.load_model("digits.npz").sizes
+    (64, 20, 10)
+
     No file is unpickled or run: it is read as numbers and one JSON text. Activation, initializer
     and loss are found by name in their registries, where one's own have to be first.
 
