@@ -14,7 +14,7 @@ from .activations import ACTIVATIONS, Activation
 from .arrays import Array, Labels, RowBuffer, aligned_zeros, memory
 from .datasets.split import Pixels
 from .errors import UsageError
-from .hyper import Interval, as_part, checked, described
+from .hyper import Interval, as_part, checked, described, in_words
 from .initializers import INITIALIZERS, Initializer
 from .layers import Activate, Dense, Layer
 from .losses import LOSSES, Loss
@@ -24,7 +24,15 @@ CHUNK = 1024  # rows that pass through the network at a time; more would only ne
 
 @dataclass(frozen=True)
 class Parameter:
-    """One W or b: views of its part of the model's `w` and `dw`."""
+    """One W or b: views of its part of the model's `w` and `dw`.
+
+    >>> for parameter in nn.MLP([784, 30, 10]).parameters:
+    ...     print(parameter.name, parameter.w.shape)
+    W1 (784, 30)
+    b1 (30,)
+    W2 (30, 10)
+    b2 (10,)
+    """
 
     name: str
     w: Array
@@ -33,7 +41,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network makes of some examples: mean loss, and the share classified rightly."""
+    """What a network makes of some examples: mean loss, and the share classified rightly.
+
+    >>> evaluation = nn.MLP([4, 4], init="zeros").evaluate(np.eye(4), np.arange(4))
+    >>> print(f"{evaluation.loss:.3f}, {evaluation.accuracy:.0%}")   # it guesses: log 4, a quarter
+    1.386, 25%
+    """
 
     loss: float
     accuracy: float
@@ -42,9 +55,13 @@ class Evaluation:
 class MLP:
     """A multilayer perceptron, trained by whoever reads its gradient and moves its weights.
 
-        model = MLP([784, 1000, 10])
-        loss = model.loss_and_grad(x, labels)       # mean loss; the gradient is now in model.dw
-        model.w -= 0.1 * model.dw                   # one step of gradient descent
+    >>> x, labels = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> model = nn.MLP([2, 8, 2], activation="tanh")
+    >>> for _ in range(300):
+    ...     loss = model.loss_and_grad(x, labels)   # mean loss; the gradient is now in model.dw
+    ...     model.w -= 0.5 * model.dw               # one step of gradient descent
+    >>> model.predict(x)                            # it has learned "either, or"
+    array([0, 1, 1, 0])
 
     `sizes` are the units of each layer, inputs first. `activation` follows every layer but the
     last, whose output activation belongs to the `loss`. Activation, initializer and loss are
@@ -139,6 +156,37 @@ class MLP:
             f"<MLP {'-'.join(map(str, self.sizes))} {self.activation.name}, "
             f"{self.loss.name}, {len(self.w):,} weights, {self.dtype}>"
         )
+
+    def summary(self) -> str:
+        """A table of the layers: output shape, activation, initializer, parameters.
+
+        As Keras shows it, where None is the number of examples; Keras prints it, this returns it.
+
+        >>> print(nn.MLP([784, 1000, 10]).summary())
+        layer    output shape  activation  init            parameters
+        input    (None, 784)                                        0
+        dense 1  (None, 1000)  sigmoid     glorot_uniform     785,000
+        dense 2  (None, 10)    softmax     glorot_uniform      10,010
+        total                                                 795,010
+        3,180,040 bytes of float32, and as many for the gradient
+        """
+        last = len(self.sizes) - 1
+        rows = [
+            ("layer", "output shape", "activation", "init", "parameters"),
+            ("input", f"(None, {self.sizes[0]})", "", "", "0"),
+        ]
+        for k, layer in enumerate(self.matrices, start=1):
+            name = self.loss.output_activation if k == last else in_words(self.activation)
+            shape = f"(None, {self.sizes[k]})"
+            rows.append((f"dense {k}", shape, name, in_words(self.init), f"{layer.w.size:,}"))
+        rows.append(("total", "", "", "", f"{len(self.w):,}"))
+        *widths, width = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [
+            "  ".join([*map(str.ljust, cells, widths), number.rjust(width)])
+            for *cells, number in rows
+        ]
+        memory = f"{self.w.nbytes:,} bytes of {self.dtype}, and as many for the gradient"
+        return "\n".join([*lines, memory])
 
     @property
     def description(self) -> dict[str, Any]:
@@ -251,7 +299,11 @@ class MLP:
         return f"the largest sums are those of {name}, {largest[name]:.3g}"
 
     def predict_proba(self, x: Array | Pixels) -> Array:
-        """The network's answer for each example and class, a new array of shape (n, outputs)."""
+        """The network's answer for each example and class, a new array of shape (n, outputs).
+
+        >>> nn.MLP([3, 2], init="zeros").predict_proba(np.eye(3)[:1])
+        array([[0.5, 0.5]], dtype=float32)
+        """
         x = self._rows(x)
         answers = np.empty((len(x), self.sizes[-1]), self.dtype)
         for rows, x_chunk in self._chunks(x):

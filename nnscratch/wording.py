@@ -54,14 +54,19 @@ def progress(record: Record, epochs: int) -> str:
 
 def accuracy(test: Evaluation, data: Dataset) -> str:
     """The test accuracy with Wilson's 95 % interval."""
-    from scipy.stats import binomtest  # takes 0.5 s to import
-
-    n = len(data.test)
-    interval = binomtest(round(n * test.accuracy), n).proportion_ci(method="wilson")
+    low, high = interval(test, len(data.test))
     return (
         f"test accuracy {100 * test.accuracy:.2f} % on {data.name} (95 % interval "
-        f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %, {n:,} images)"
+        f"{100 * low:.2f} to {100 * high:.2f} %, {len(data.test):,} images)"
     )
+
+
+def interval(test: Evaluation, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy that was measured on n images."""
+    from scipy.stats import binomtest  # takes 0.5 s to import
+
+    found = binomtest(round(n * test.accuracy), n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def has_learned_nothing(history: Sequence[Record], model: MLP) -> bool:

@@ -1,6 +1,6 @@
-"""A million damaged files for the readers of idx files and of checkpoints.
+"""A million damaged files for the readers of idx files and of checkpoints, or of other files.
 
-    python tests/fuzz.py [NUMBER [SEED]]
+    python tests/fuzz.py [NUMBER [SEED [KIND ...]]]         npz and safetensors are networks
 
 Each begins as a good file and is cut, flipped, filled up, spliced or overwritten with numbers that
 often do harm. A reader has to give back the array that was written, or to refuse by its own error;
@@ -90,13 +90,40 @@ def checkpoint_reader():
     return [content], read
 
 
-def main(number: int = 1_000_000, seed: int = 0) -> None:
+def network_reader(path: Path):
+    model = nn.MLP([3, 2, 2])
+    nn.save_model(path, model)
+
+    def read(content: bytes) -> str:
+        path.write_bytes(content)
+        try:
+            found = nn.load_model(path)
+        except nn.CheckpointError:
+            return "refused"
+        except nn.UsageError as error:
+            if "does not say which activation" not in error.what:
+                raise
+            return "unsaid"  # the name of its metadata is damaged, as if it were PyTorch's
+        assert (found.w == model.w).all()
+        assert found.description == model.description
+        return "whole"
+
+    return [path.read_bytes()], read
+
+
+def main(number: int = 1_000_000, seed: int = 0, *kinds: str) -> None:
     rng, counts, slowest = random.Random(seed), Counter(), 0.0
+    kinds = kinds or ("idx", "checkpoint")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        readers = {"idx": idx_reader(Path(folder)), "checkpoint": checkpoint_reader()}
+        readers = {
+            "idx": idx_reader(Path(folder)),
+            "checkpoint": checkpoint_reader(),
+            "npz": network_reader(Path(folder) / "net.npz"),
+            "safetensors": network_reader(Path(folder) / "net.safetensors"),
+        }
         at_start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         for k in range(number):
-            name = ("idx", "checkpoint")[k % 2]
+            name = kinds[k % len(kinds)]
             good, read = readers[name]
             content = damaged(rng.choice(good), rng)
             began = time.perf_counter()
@@ -117,4 +144,4 @@ def main(number: int = 1_000_000, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:3]), *sys.argv[3:])

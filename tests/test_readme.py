@@ -15,7 +15,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CHECKPOINTS = [block for block in BLOCKS if "save_checkpoint" in block]
 LOOKS = [block for block in BLOCKS if "nn.microscope" in block or "nn.find_lr" in block]
-PARTS = [block for block in BLOCKS[2:] if block not in CHECKPOINTS + LOOKS]
+ELSEWHERE = [block for block in BLOCKS if "nn.NNClassifier" in block]
+PARTS = [block for block in BLOCKS[2:] if block not in CHECKPOINTS + LOOKS + ELSEWHERE]
 OUTPUT, TRACE = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -101,6 +102,18 @@ def test_rates_and_curvature_are_looked_at_as_written(capsys) -> None:
     largest, *layers = capsys.readouterr().out.splitlines()
     assert float(largest) > 0
     assert len(layers) == 2
+
+
+@pytest.mark.slow
+def test_a_search_and_the_files_for_others_are_made_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = ELSEWHERE
+    namespace: dict = {"nn": nn}
+    run(block, namespace)
+    assert "lr 0.01 in " in capsys.readouterr().out
+    assert namespace["search"].best_score_ > 0.9
+    assert (namespace["model"].w == namespace["best"].model_.w).all()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz", ".safetensors", ".onnx"}
 
 
 def test_a_run_goes_on_as_written(toy: nn.Split, tmp_path: Path, monkeypatch) -> None:

@@ -40,12 +40,16 @@ def test_a_recipe_runs_and_prints_what_stands_below_it(
             exec(compile(text, "recipes.md", "exec"), {"__name__": "__main__"})
             plt.close("all")
         else:
-            compare(capsys.readouterr().out, text)
+            # Optuna's sampler tried other values before version 5
+            other_numbers = "Optuna" in title and int(optuna.__version__.split(".")[0]) < 5
+            compare(capsys.readouterr().out, text, other_numbers)
 
 
-def compare(printed: str, shown: str) -> None:
+def compare(printed: str, shown: str, other_numbers: bool) -> None:
     """The same words, and numbers that differ by 2 %: other BLAS kernels round otherwise."""
     printed = re.sub(" +$", "", printed, flags=re.MULTILINE)  # pandas fills its lines
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
+    if other_numbers:
+        return
     for number, expected in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
         assert float(number) == pytest.approx(float(expected), rel=0.02)

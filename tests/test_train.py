@@ -19,6 +19,7 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import runs, train, wording
+from nnscratch.__main__ import commands
 from nnscratch.command_line import run
 from nnscratch.hyper import hypers
 from nnscratch.settings import PRESETS, parse
@@ -761,7 +762,7 @@ def test_adafactor_survives_dead_units_and_dead_pixels() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "compare", "report", "check", "catalogue"])
+@pytest.mark.parametrize("command", commands())
 def test_every_command_starts_as_a_module(command: str) -> None:
     program = [sys.executable, "-m", f"nnscratch.{command}", "--help"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
