@@ -160,7 +160,12 @@ def test_the_same_network_gives_the_same_file(ending) -> None:
     assert WRITERS[ending](network()) == WRITERS[ending](network())
 
 
-@pytest.mark.parametrize("ending", [".pt", "", ".NPZ", ".h5"])
+def test_a_name_without_an_ending_may_be_that_of_a_folder_that_is_not_there(tmp_path) -> None:
+    assert usage(lambda: nn.save_model(tmp_path / "it", network()))[0].endswith("the ending ''")
+    assert "there is no network" in refused(tmp_path / "it")
+
+
+@pytest.mark.parametrize("ending", [".pt", ".NPZ", ".h5"])
 def test_other_endings_are_refused_with_those_that_there_are(ending, tmp_path: Path) -> None:
     path = tmp_path / f"it{ending}"
     for call in (lambda: nn.save_model(path, network()), lambda: nn.load_model(path)):

@@ -68,7 +68,8 @@ def load_model(
     an `activation` that is missing or too much.
     """
     path = Path(path)
-    found = native.read(path).model if path.is_dir() else _of_kind(READERS, path)(path)
+    is_folder = path.is_dir() or not path.suffix  # which may not be there
+    found = native.read(path).model if is_folder else _of_kind(READERS, path)(path)
     if isinstance(found, MLP):
         if activation is not None or loss is not None:
             what = f"{path} says itself what activation and loss its network has"
