@@ -95,7 +95,7 @@ class Progress:
         return self.loader is None
 
     def begin_again(self) -> None:
-        """Stand at the beginning of a run on whatever images, with the optimizer's memory so far."""
+        """Stand at the beginning of a run on any images, with the optimizer's memory so far."""
         self.loader = None
         self.update, self.loss_sum, self.seen, self.seconds = 0, 0.0, 0, 0.0
 
