@@ -89,6 +89,10 @@ def __getattr__(name: str) -> _Any:
     return NNClassifier
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
     "ACTIVATIONS",
     "FROM_KERAS",

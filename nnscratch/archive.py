@@ -31,6 +31,7 @@ LARGEST_DIRECTORY = 1_000_000  # bytes of the list of members
 DTYPE = re.compile(r"\|b1|[<|][iu][1248]|<f[48]")
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
+KINDS = {"checkpoint": "progress", "network": "unit"}  # and what the description of each has
 Content = TypeVar("Content")
 
 
@@ -109,11 +110,13 @@ def read(path: Path, kind: str, fix: str, reader: Callable[[IO[bytes], int], Con
         raise CheckpointError(what, fix) from None
 
 
-def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def unpacked(
+    file: IO[bytes], size: int, kind: str, newest: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The description and the arrays in a file of that many bytes, each on a cache line.
 
-    Raises Unreadable for anything that `packed` did not write, or wrote in a format newer than
-    `newest`.
+    Raises Unreadable for anything that `packed` did not write, or wrote for something else than
+    that kind (see KINDS), or in a format newer than `newest`.
     """
     start = file.read(2)
     if not start:
@@ -130,6 +133,9 @@ def unpacked(file: IO[bytes], size: int, newest: int) -> tuple[dict[str, Any], d
                 raise Unreadable(f"its {DESCRIPTION} is too large")
             _, text = _content(members, DESCRIPTION, archive)
             description = json.loads(bytes(text))
+            if KINDS[kind] not in description:
+                others = [other for other, entry in KINDS.items() if entry in description]
+                raise Unreadable(f"it is a {others[0]}" if others else f"it has no {KINDS[kind]}")
             check_format(description["format"], description["nnscratch"], newest)
             about = description["arrays"]
             if {DESCRIPTION, *about} != set(members):

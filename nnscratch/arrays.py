@@ -39,14 +39,18 @@ def memory() -> float:
         return math.inf
 
 
-class RowBuffer:
+class RowBuffer(threading.local):
     """A matrix that is allocated once and lent out again, its first n rows at a time.
 
     It grows when more rows are asked for than ever before; rows lent earlier keep the old memory.
+    Each thread has one of its own, so that several can ask one network.
     """
 
-    def __init__(self, columns: int, dtype: DTypeLike) -> None:
+    def __init__(self, columns: int, dtype: DTypeLike) -> None:  # called once in each thread
         self._matrix = aligned_zeros((0, columns), dtype)
+
+    def __reduce__(self) -> tuple[type["RowBuffer"], tuple[int, np.dtype[Any]]]:
+        return RowBuffer, (self._matrix.shape[1], self._matrix.dtype)
 
     def rows(self, n: int) -> NDArray[Any]:
         """The first n rows, shape (n, columns), holding whatever was written there last."""

@@ -188,7 +188,7 @@ def _decoded(value: Any, arrays: dict[str, Any]) -> Any:
 
 def from_file(file: IO[bytes], size: int) -> Checkpoint:
     """The checkpoint in a file of that many bytes; Unreadable if it is none."""
-    description, arrays = unpacked(file, size, FORMAT)
+    description, arrays = unpacked(file, size, "checkpoint", FORMAT)
     with sensible():
         json.dumps([description["history"], description["about"]], allow_nan=False)  # has no nan
         w = arrays.pop("w")

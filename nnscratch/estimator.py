@@ -1,10 +1,12 @@
 """The network as an estimator of scikit-learn."""
 
+from __future__ import annotations  # help() shows ArrayLike, and not what it stands for
+
 import copy
 import math
 import numbers
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,14 +19,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import loop
+from . import loop, seeds
 from .activations import ACTIVATIONS, Activation
 from .arrays import Array, Labels
 from .datasets.split import Split
 from .errors import UsageError
 from .hyper import Interval, as_part, checked
 from .initializers import INITIALIZERS, Initializer
-from .loaders import mini_batch
+from .loaders import Loader, mini_batch
 from .losses import LOSSES, Loss
 from .model import MLP
 from .nested import nested, with_nested
@@ -55,9 +57,11 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
     >>> bool(classifier.score(X[1500:] / 16, y[1500:]) > 0.9)
     True
 
-    What has a name of MLPClassifier means what it means there.
+    From batch_size on, the parameters have names of MLPClassifier and mean what they mean there;
+    hidden, activation and optimizer are its hidden_layer_sizes, activation and solver.
 
-        hidden                units of each hidden layer; () for none
+        hidden                units of each hidden layer; () for none. The default is the lecture's
+                              network: small tables want less, such as (100,)
         activation, init, loss, optimizer, schedule
                               names of a registry, or records such as OPTIMIZERS["adam"](lr=0.01);
                               their numbers are parameters too: optimizer__lr, activation__slope
@@ -82,8 +86,9 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         n_iter_, t_               epochs, and examples seen in them, so far
         loss_curve_, loss_, best_loss_
                                   mean training loss during each epoch, the last, the best
-        validation_loss_curve_, validation_scores_, best_validation_score_
+        validation_loss_curve_, validation_scores_
                                   of the validation examples after each epoch; None without them
+        best_validation_score_    with early_stopping that of the weights that were kept, else None
 
     From 1.9 on, scikit-learn's callbacks are called: `set_callbacks(ScoringMonitor(...))`; one that
     returns True ends the fit.
@@ -93,8 +98,11 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
 
     Unlike MLPClassifier it takes validation examples in `fit` and has the curve of their loss,
     raises where the training diverges, and has no alpha: weight decay is a number of an optimizer.
-    For two classes it has two outputs.
+    For two classes it has two outputs. Ctrl-C ends a fit with KeyboardInterrupt, and leaves what
+    was learned by then.
     """
+
+    best_validation_score_: float | None
 
     def __init__(
         self,
@@ -140,10 +148,11 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         parameters: dict[str, Any] = super().get_params(deep=False)
         if deep:
             for name, (base, registry) in PARTS.items():
-                part = parameters[name]
-                if isinstance(part, base) or (isinstance(part, str) and part in registry):
-                    inside = nested(as_part(base, registry, part))
-                    parameters |= {f"{name}__{inner}": value for inner, value in inside.items()}
+                try:
+                    inside = nested(as_part(base, registry, parameters[name]))
+                except UsageError:  # told by fit
+                    continue
+                parameters |= {f"{name}__{inner}": value for inner, value in inside.items()}
         return parameters
 
     def set_params(self, **parameters: Any) -> Self:
@@ -176,40 +185,48 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         max_iter = checked("max_iter", self.max_iter, int, COUNT, "give the number of epochs")
         patience = Patience(
             checked("tol", self.tol, float, Interval("[0, inf)"), "give the least improvement"),
-            checked(
-                "n_iter_no_change", self.n_iter_no_change, int, COUNT, "give a number of epochs"
-            ),
+            checked("n_iter_no_change", self.n_iter_no_change, int, COUNT, "give the epochs"),
         )
         goes_on = self.warm_start and hasattr(self, "model_")
         inputs, labels = self._examples(X, y, reset=not goes_on)
+        model = self._network(inputs.dtype, goes_on)
+        train, val = self._splits(inputs, labels, X_val, y_val, model.seed)
+        loader = self._loader(train, model.seed)
         if not goes_on:
-            self._begin(inputs.dtype)
+            self._begin(model)
         self._progress = Progress()
-        train, val = self._splits(inputs, labels, X_val, y_val)
+        best_w: Array | None = None
+        if self.early_stopping and val is not None and goes_on:
+            patience.is_best(model.evaluate(val.x, val.labels).accuracy)
+            best_w = model.w.copy()
         seen = {"estimator": self, "X": train.images, "y": self.classes_[train.labels]}
         task = self._init_callback_context(max_subtasks=max_iter)
         task.call_on_fit_task_begin(**seen)
-        best_w: Array | None = None
-        epochs = self._epochs(train, val, max_iter)
-        for _ in range(max_iter):
-            epoch = task.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(**seen)
-            record = next(epochs)
-            score: Any = record.val_accuracy if self.early_stopping else -record.train_loss
-            if patience.is_best(score) and self.early_stopping:
-                best_w = self.model_.w.copy()
-            stop = epoch.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
-            if stop or patience.is_over:
-                break
-        else:
-            warnings.warn(
-                f"max_iter={max_iter} epochs are over, and the loss still falls",
-                ConvergenceWarning,
-                stacklevel=3,  # beyond the decorator
-            )
-        if best_w is not None:
-            self.model_.w = best_w
-            self._progress = Progress()  # the optimizer's memory is that of other weights
+        epochs = self._epochs(loader, val, max_iter)
+        try:
+            for _ in range(max_iter):
+                epoch = task.subcontext(task_name="epoch")
+                epoch.call_on_fit_task_begin(**seen)
+                record = next(epochs)
+                score: Any = record.val_accuracy if self.early_stopping else -record.train_loss
+                if patience.is_best(score) and self.early_stopping:
+                    best_w = model.w.copy()
+                stop = epoch.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
+                if stop or patience.is_over:
+                    break
+            else:
+                warnings.warn(
+                    f"max_iter={max_iter} epochs were over before the training had converged: "
+                    "raise max_iter, or the learning rate (optimizer__lr)",
+                    ConvergenceWarning,
+                    stacklevel=3,  # beyond the decorator
+                )
+        finally:  # also after Ctrl-C there is something to predict with, and to go on from
+            if best_w is not None:
+                model.w = best_w
+                self.best_validation_score_ = patience.best
+            if best_w is not None or not self._progress.is_whole:
+                self._progress = Progress()  # the optimizer's memory is that of other weights
         task.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
         return self
 
@@ -225,14 +242,17 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         if as_part(*PARTS["schedule"], self.schedule) != ConstantRate():
             what = "partial_fit does not know how long it will be called, and schedules want to"
             raise UsageError(what, "leave the schedule constant, without warm-up, or call fit")
-        is_first = not hasattr(self, "model_")
-        inputs, labels = self._examples(X, y, reset=is_first, classes=classes)
-        if is_first:
-            self._begin(inputs.dtype)
-            self._progress = Progress()
+        goes_on = hasattr(self, "model_")
+        inputs, labels = self._examples(X, y, reset=not goes_on, classes=classes)
+        model = self._network(inputs.dtype, goes_on)
+        loader = self._loader(Split(inputs, labels, dtype=model.dtype.name), model.seed)
+        if not goes_on:
+            self._begin(model)
+        optimizer = as_part(*PARTS["optimizer"], self.optimizer)
+        if self._progress.optimizer not in (None, optimizer.full_name):
+            self._progress = Progress()  # another optimizer begins without a memory
         self._progress.begin_again()
-        train, _ = self._splits(inputs, labels, None, None)
-        for _ in self._epochs(train, None, 1):
+        for _ in self._epochs(loader, None, 1):
             pass
         return self
 
@@ -264,38 +284,56 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
             raise UsageError(f"dtype is {self.dtype!r}", "choose float32, float64 or None")
         return self.dtype or [np.float64, np.float32]
 
-    def _begin(self, dtype: np.dtype[Any]) -> None:
-        """A new network."""
+    def _network(self, dtype: np.dtype[Any], goes_on: bool) -> MLP:
+        """A new network, or the one that there is; UsageError if the parameters want another."""
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
-            seed = check_random_state(seed).randint(2**31 - 1)
+            seed = 0 if goes_on else check_random_state(seed).randint(2**31 - 1)
         hidden: Any = self.hidden
-        if isinstance(hidden, numbers.Integral):
-            hidden = (hidden,)
-        self.n_outputs_ = len(self.classes_)
-        self.model_ = MLP(
-            [self.n_features_in_, *hidden, self.n_outputs_],
+        hidden = (hidden,) if isinstance(hidden, numbers.Integral) else hidden
+        if not isinstance(hidden, Iterable):
+            what = f"hidden is {hidden!r}"
+            raise UsageError(what, "give the units of each hidden layer, like (300, 100), or ()")
+        network = MLP(
+            [self.n_features_in_, *hidden, len(self.classes_)],
             self.activation,
             self.init,
             self.loss,
             int(seed),
-            dtype=dtype,
+            dtype=self.dtype or dtype,
         )
-        self.n_layers_ = len(self.model_.sizes)
+        if not goes_on:
+            return network
+        if network.description != self.model_.description:
+            what = f"the parameters are those of {network!r}, and {self.model_!r} was fitted"
+            raise UsageError(what, "set warm_start=False and call fit, to begin anew")
+        return self.model_
+
+    def _begin(self, model: MLP) -> None:
+        """Nothing is learned yet."""
+        self.model_ = model
+        self.n_layers_, self.n_outputs_ = len(model.sizes), model.sizes[-1]
         self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] | None = None
         self.validation_scores_: list[float] | None = None
+        self.best_validation_score_ = None
+        self._progress = Progress()
 
     def _splits(
-        self, X: Array, labels: Labels, X_val: ArrayLike | None, y_val: ArrayLike | None
+        self,
+        X: Array,
+        labels: Labels,
+        X_val: ArrayLike | None,
+        y_val: ArrayLike | None,
+        seed: int,
     ) -> tuple[Split, Split | None]:
         """The examples to train on, and those to validate with."""
-        dtype = self.model_.dtype.name
+        dtype = X.dtype.name
         if (X_val is None) != (y_val is None):
             raise UsageError("X_val and y_val belong together", "give both or none")
         if X_val is not None:
-            inputs, y_val = validate_data(self, X_val, y_val, reset=False, dtype=self._dtypes())
+            inputs, y_val = validate_data(self, X_val, y_val, reset=False, dtype=X.dtype)
             return Split(X, labels, dtype=dtype), Split(inputs, self._coded(y_val), dtype=dtype)
         if not self.early_stopping:
             return Split(X, labels, dtype=dtype), None
@@ -310,14 +348,16 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
             np.arange(len(X)),
             test_size=share,
             stratify=labels,
-            random_state=self.model_.seed,
+            random_state=np.random.RandomState(np.random.MT19937(seeds.stream(seed, seeds.SPLIT))),
         )
         return Split(X[train], labels[train], dtype=dtype), Split(X[val], labels[val], dtype=dtype)
 
-    def _epochs(self, train: Split, val: Split | None, epochs: int) -> Iterator[Record]:
-        """Train, and keep the curves; an epoch each time that one is asked for."""
+    def _loader(self, train: Split, seed: int) -> Loader:
         size = checked("batch_size", self.batch_size, int, COUNT, "give the examples in a batch")
-        loader = mini_batch(train, min(size, len(train)), self.model_.seed)
+        return mini_batch(train, min(size, len(train)), seed)
+
+    def _epochs(self, loader: Loader, val: Split | None, epochs: int) -> Iterator[Record]:
+        """Train, and keep the curves; an epoch each time that one is asked for."""
         loader.epochs_begun = self.n_iter_  # no order comes twice
         if val is not None and self.validation_scores_ is None:
             self.validation_loss_curve_, self.validation_scores_ = [], []
@@ -331,7 +371,7 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
             progress=self._progress,
         ):
             self.n_iter_ += 1
-            self.t_ += len(train)
+            self.t_ += len(loader.split)
             self.loss_curve_.append(record.train_loss)
             if val is not None:
                 self.validation_loss_curve_.append(record.val_loss)  # type: ignore[union-attr, arg-type]
@@ -342,7 +382,12 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
 
     def _fitted(self) -> dict[str, Any]:
         """What a copy needs to predict as this one does now, whatever becomes of this one."""
-        return {"model_": copy.deepcopy(self.model_), "loss_curve_": list(self.loss_curve_)}
+        lists = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
+        return {
+            "model_": copy.deepcopy(self.model_),
+            "_progress": Progress(),
+            **{name: copy.copy(getattr(self, name)) for name in lists},
+        }
 
     # --- what came of it -------------------------------------------------------------------------
 
@@ -366,14 +411,9 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         """The smallest of `loss_curve_`."""
         return min(self.loss_curve_)
 
-    @property
-    def best_validation_score_(self) -> float | None:
-        """The largest of `validation_scores_`."""
-        return None if self.validation_scores_ is None else max(self.validation_scores_)
-
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The label of the class with the largest answer, shape (n,)."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         labels: NDArray[Any] = self.classes_[self.model_.predict(self._inputs(X))]
         return labels
 
@@ -382,7 +422,7 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
 
         Where the loss asks a question for each class alone, its answers divided by their sum.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         answers = self.model_.predict_proba(self._inputs(X))
         sums = answers.sum(axis=1, keepdims=True)
         probabilities = np.full_like(answers, 1 / len(self.classes_))  # of answers all rounded to 0

@@ -48,7 +48,7 @@ def _flush_names(folder: Path) -> None:
 
 @contextmanager
 def writing(
-    path: Path, fix: str = "choose a folder that can be written with --out, or make room"
+    path: Path, fix: str = "choose a folder that is there and can be written, or make room"
 ) -> Iterator[Path]:
     """The path; WriteError where the disk refuses."""
     try:

@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def _body(rule: Rule) -> list[ast.stmt]:
     """The statements of the rule, without its docstring."""
     try:
         function = ast.parse(textwrap.dedent(inspect.getsource(rule))).body[0]
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, TokenError):  # the last two: the file is another now
         raise NoFormula("its source cannot be read; put it into a file") from None
     if not isinstance(function, ast.FunctionDef):
         raise NoFormula("it is not written with def")

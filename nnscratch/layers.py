@@ -78,10 +78,10 @@ class Activate:
         self._dz = RowBuffer(units, dtype)
 
     def forward(self, z: Array) -> Array:
-        self.z = z
-        self.a = self._a.rows(len(z))
-        self.activation.forward(z, self.a)
-        return self.a
+        a = self._a.rows(len(z))
+        self.activation.forward(z, a)
+        self.z, self.a = z, a  # of the last pass in whichever thread; that one alone goes back
+        return a
 
     def backward(self, da: Array) -> Array:
         dz = self._dz.rows(len(da))

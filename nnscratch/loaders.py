@@ -32,6 +32,9 @@ class Loader:
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int | None) -> None:
+        if not isinstance(split, Split):
+            what = f"the images are {type(split).__name__}, not a split"
+            raise UsageError(what, "give nn.Split(x, labels)")
         if len(split) == 0:
             raise UsageError("there are no images to load", "give a split with some images")
         fix = f"choose at most {len(split)}, or the batch loader, which takes all images at once"

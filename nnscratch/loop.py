@@ -79,7 +79,7 @@ def fit(
         ("progress", progress, Progress | None),
     ):
         if not isinstance(value, kind):
-            raise UsageError(f"{name} is {value!r}", f"give a {name} of type {kind}")
+            raise UsageError(f"{name} is {value!r:.80}", f"give a {name} of type {kind}")
     return _records(
         model, optimizer, loader, epochs, schedule, val, _wanted(every), progress or Progress()
     )

@@ -12,7 +12,7 @@ import nnscratch as nn
 from nnscratch import elementwise
 from nnscratch.cache import user_cache
 from nnscratch.compiled import loop_source
-from nnscratch.formula import array_names, formula
+from nnscratch.formula import NoFormula, array_names, formula
 from nnscratch.hyper import hypers, values
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
@@ -471,3 +471,12 @@ def test_a_change_in_place_is_shown_written_out() -> None:
     with pytest.raises(nn.UsageError) as error:
         formula(in_place)
     assert error.value.fix == "write w = w - lr * dw"
+
+
+def test_a_rule_whose_file_is_another_one_now_has_no_formula(tmp_path: Path) -> None:
+    path, namespace = tmp_path / "mine.py", {}
+    path.write_text("x = (\n" * 9)  # what stands there now does not even end
+    code = "\n\ndef rule(w, dw, *, lr):\n    return w - lr * dw\n"
+    exec(compile(code, path, "exec"), namespace)
+    with pytest.raises(NoFormula, match="source cannot be read"):
+        formula(namespace["rule"])

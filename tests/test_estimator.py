@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import joblib
@@ -157,6 +158,10 @@ def test_a_number_can_be_set_in_whatever_order_it_is_named() -> None:
     b = small(optimizer="sgd").set_params(optimizer__lr=0.3)
     assert b.optimizer == nn.OPTIMIZERS["sgd"](lr=0.3)
     assert clone(b).optimizer == b.optimizer
+    c = small(optimizer="Adam", activation="leaky-relu").set_params(
+        optimizer__lr=0.3, activation__slope=0.1
+    )
+    assert (c.optimizer.lr, c.activation.slope) == (0.3, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +192,8 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(name, hint) -> None
         ({"batch_size": 0}, "batch_size must be"),
         ({"dtype": "float16"}, "dtype is 'float16'"),
         ({"random_state": -1}, "seed must be"),
+        ({"hidden": 5.5}, "hidden is 5.5"),
+        ({"hidden": None}, "hidden is None"),
         ({"early_stopping": True, "validation_fraction": 2}, "validation_fraction must be"),
     ],
 )
@@ -278,6 +285,11 @@ def test_a_warm_start_goes_on_from_the_weights_and_a_cold_one_does_not(digits) -
     assert fitted(warm, X, y).loss_curve_ == first
 
 
+def test_any_whole_number_is_a_random_state(digits) -> None:
+    one, two = (fitted(small(random_state=2**70, early_stopping=True), *digits) for _ in range(2))
+    assert one.validation_scores_ == two.validation_scores_
+
+
 def test_one_random_state_is_one_network(digits) -> None:
     def weights(state: Any) -> np.ndarray:
         return fitted(small(random_state=state, early_stopping=True), *digits).model_.w
@@ -322,7 +334,7 @@ def test_it_ends_when_the_loss_no_longer_falls(digits) -> None:
 
 
 def test_it_says_that_it_was_ended_by_the_number_of_epochs(digits) -> None:
-    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs are over"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs were over.*raise max_iter"):
         small().fit(*digits)
 
 
@@ -358,6 +370,98 @@ def test_a_share_of_every_class_is_set_aside(digits) -> None:
     fitted(says_zero.set_params(validation_fraction=0.2), X, y)
     assert says_zero.t_ == 3 * 800
     assert says_zero.validation_scores_ == [0.9, 0.9, 0.9]
+
+
+def test_a_warm_start_forgets_no_better_weights(digits) -> None:
+    X, y = digits
+    one = small(optimizer__lr=0.02, max_iter=8, early_stopping=True, warm_start=True)
+    fitted(one, X[:1200], y[:1200], X[1200:], y[1200:])
+    best = one.best_validation_score_
+    fitted(one.set_params(optimizer="sgd", optimizer__lr=30.0), X[:1200], y[:1200], *digits)
+    assert max(one.validation_scores_[8:]) < best
+    fitted(one, X[:1200], y[:1200], X[1200:], y[1200:])
+    assert one.best_validation_score_ == one.score(X[1200:], y[1200:]) == best
+
+
+def test_ctrl_c_leaves_the_best_weights_and_a_classifier_that_goes_on(digits, monkeypatch) -> None:
+    X, y = digits
+    gradients = 0
+    loss_and_grad = nn.MLP.loss_and_grad
+
+    def interrupted(*arguments: Any) -> float:
+        nonlocal gradients
+        gradients += 1
+        if gradients == 45:  # within an update of the fifth epoch of ten updates
+            raise KeyboardInterrupt
+        return loss_and_grad(*arguments)
+
+    one = small(optimizer__lr=0.02, early_stopping=True, max_iter=9)
+    monkeypatch.setattr(nn.MLP, "loss_and_grad", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.fit(X[:1200], y[:1200], X[1200:], y[1200:])
+    assert one.n_iter_ == 4
+    assert one.score(X[1200:], y[1200:]) == max(one.validation_scores_)
+    one.set_params(early_stopping=False).partial_fit(X, y)
+    assert one.n_iter_ == 5
+
+
+@pytest.mark.parametrize(
+    ("parameters", "data"),
+    [({"batch_size": 0}, ()), ({"hidden": (0,)}, ()), ({}, (np.ones((1, 64)), [99]))],
+    ids=["batch size", "hidden", "validation label"],
+)
+def test_a_fit_that_is_refused_is_no_fit_and_leaves_the_one_before(parameters, data, digits):
+    one = small(**parameters)
+    with pytest.raises(ValueError, match=r"batch_size|a layer|unseen"):
+        one.fit(*digits, *data)
+    with pytest.raises(NotFittedError):
+        one.predict(digits[0])
+    two = fitted(small(), *digits)
+    score = two.score(*digits)
+    with pytest.raises(ValueError, match=r"batch_size|a layer|unseen"):
+        two.set_params(**parameters).fit(*digits, *data)
+    assert (two.score(*digits), two.n_iter_) == (score, 3)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden": (7,)},
+        {"activation": "relu"},
+        {"loss": "mean_squared_error"},
+        {"dtype": "float32"},
+    ],
+    ids=["hidden", "activation", "loss", "dtype"],
+)
+def test_going_on_with_another_network_is_refused(parameters, digits) -> None:
+    one = fitted(small(warm_start=True), *digits).set_params(**parameters)
+    with pytest.raises(ValueError, match="the parameters are those of"):
+        one.fit(*digits)
+    with pytest.raises(ValueError, match="the parameters are those of"):
+        one.partial_fit(*digits)
+
+
+def test_partial_fit_with_another_optimizer_begins_without_a_memory(digits) -> None:
+    one = small().partial_fit(*digits).set_params(optimizer="momentum")
+    two = copy.deepcopy(one)
+    two._progress = nn.Progress()
+    one.partial_fit(*digits)
+    two.partial_fit(*digits)
+    assert np.array_equal(one.model_.w, two.model_.w)
+    assert one._progress.optimizer == "momentum"
+
+
+def test_several_threads_can_ask_one_classifier(digits) -> None:
+    X, _ = digits
+    one = fitted(small(hidden=(200,)), *digits)
+    parts = [X[start : start + size] for start, size in ((0, 300), (300, 200), (500, 400))]
+    expected = [one.predict_proba(part) for part in parts]
+
+    def asked(k: int) -> bool:
+        return all(np.array_equal(one.predict_proba(parts[k]), expected[k]) for _ in range(150))
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(asked, range(3))) == [True, True, True]
 
 
 def test_a_training_that_diverges_is_an_error(digits) -> None:
@@ -493,6 +597,7 @@ def test_a_callback_sees_every_epoch_and_can_end_the_fit(digits) -> None:
     assert watching.scores[-1] == one.score(*digits)
     assert watching.scores[0] < watching.scores[-1]
     assert [copy.score(*digits) for copy in watching.copies] == watching.scores
+    assert [len(copy.loss_curve_) for copy in watching.copies] == [1, 2, 3]
     stopping = Watching(stop_after=2)
     two = small(max_iter=50).set_callbacks(stopping).fit(*digits)  # and no ConvergenceWarning
     assert two.n_iter_ == 2

@@ -160,15 +160,36 @@ def test_the_same_network_gives_the_same_file(ending) -> None:
     assert WRITERS[ending](network()) == WRITERS[ending](network())
 
 
-def test_a_name_without_an_ending_may_be_that_of_a_folder_that_is_not_there(tmp_path) -> None:
+@pytest.mark.parametrize("name", ["it", "lr0.01", "it.npz", "it.h5", 5000 * "a", "a\0b"])
+def test_what_is_not_there_is_said_not_to_be_there(name: str, tmp_path: Path) -> None:
+    assert "there is no network" in refused(tmp_path / name)
+
+
+def test_a_name_without_an_ending_is_no_name_for_a_network(tmp_path: Path) -> None:
     assert usage(lambda: nn.save_model(tmp_path / "it", network()))[0].endswith("the ending ''")
-    assert "there is no network" in refused(tmp_path / "it")
+
+
+def test_a_classifier_is_not_taken_for_its_network(tmp_path: Path) -> None:
+    what, fix = usage(lambda: nn.save_model(tmp_path / "it.npz", nn.NNClassifier()))
+    assert what == "NNClassifier is no network"
+    assert "model_" in fix
+
+
+def test_loading_draws_no_weights(tmp_path: Path, monkeypatch) -> None:
+    """With orthogonal initializers that would take longer than all the rest."""
+    nn.save_model(tmp_path / "it.npz", nn.MLP([30, 20, 10], init="orthogonal", seed=3))
+    sample = nn.INITIALIZERS["orthogonal"].sample
+    monkeypatch.setattr(nn.INITIALIZERS["orthogonal"], "sample", lambda *_: 1 / 0)
+    model = nn.load_model(tmp_path / "it.npz")
+    monkeypatch.setattr(nn.INITIALIZERS["orthogonal"], "sample", sample)
+    assert (model.init, model.seed) == (nn.INITIALIZERS["orthogonal"](), 3)
 
 
 @pytest.mark.parametrize("ending", [".pt", ".NPZ", ".h5"])
 def test_other_endings_are_refused_with_those_that_there_are(ending, tmp_path: Path) -> None:
-    path = tmp_path / f"it{ending}"
-    for call in (lambda: nn.save_model(path, network()), lambda: nn.load_model(path)):
+    path, there = tmp_path / f"it{ending}", tmp_path / f"other{ending}"
+    there.touch()
+    for call in (lambda: nn.save_model(path, network()), lambda: nn.load_model(there)):
         what, fix = usage(call)
         assert what.endswith(f"has the ending {ending!r}")
         assert all(known in fix for known in WRITERS)
@@ -727,10 +748,9 @@ def test_what_onnx_cannot_say_is_refused_with_what_it_can(swoosh, tmp_path, monk
     assert not path.exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not onnx"])
-def test_onnx_is_not_read(content: bytes | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "it.onnx").write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"not onnx"])
+def test_onnx_is_not_read(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "it.onnx").write_bytes(content)
     what, fix = usage(lambda: nn.load_model(tmp_path / "it.onnx", activation="relu"))
     assert "writes and does not read" in what
     assert ".safetensors" in fix

@@ -193,6 +193,14 @@ def test_the_lists_of_parts_are_complete() -> None:
         assert re.findall(r"`(\w+)`", rows[kind]) == list(registry)
 
 
+def test_the_sections_that_it_lists_are_its_sections() -> None:
+    sections = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    listed = re.findall(r"\[([^\]]+)\]\(#([^)]+)\)", README)
+    assert [title for title, _ in listed] == [title for title in sections if title != "Licence"]
+    for title, anchor in listed:  # as GitHub makes them
+        assert anchor == re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
 def test_the_files_that_the_readme_points_to_exist() -> None:
-    for target in re.findall(r"\[[^\]\"]+\]\(((?!http)[^)]+)\)", README):
+    for target in re.findall(r"\[[^\]\"]+\]\(((?!http|#)[^)]+)\)", README):
         assert (Path(__file__).parent.parent / target).is_file(), target

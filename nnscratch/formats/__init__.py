@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..activations import Activation
-from ..errors import UsageError
+from ..archive import shown
+from ..errors import CheckpointError, UsageError
 from ..files import write_whole
 from ..losses import Loss
 from ..model import MLP
@@ -42,6 +43,9 @@ def save_model(path: str | Path, model: MLP) -> None:
     another ending, a package that is missing, and a network that a format cannot hold; WriteError
     where the file cannot be written.
     """
+    if not isinstance(model, MLP):
+        what = f"{type(model).__name__} is no network"
+        raise UsageError(what, "give an nn.MLP; that of an NNClassifier is its model_")
     write_whole(Path(path), _of_kind(WRITERS, Path(path))(model))
 
 
@@ -68,8 +72,10 @@ def load_model(
     an `activation` that is missing or too much.
     """
     path = Path(path)
-    is_folder = path.is_dir() or not path.suffix  # which may not be there
-    found = native.read(path).model if is_folder else _of_kind(READERS, path)(path)
+    if not _is_there(path):
+        what = f"there is no network {shown(str(path))}"
+        raise CheckpointError(what, "give the file of a network, or the folder of a run")
+    found = native.read(path).model if path.is_dir() else _of_kind(READERS, path)(path)
     if isinstance(found, MLP):
         if activation is not None or loss is not None:
             what = f"{path} says itself what activation and loss its network has"
@@ -79,6 +85,13 @@ def load_model(
         what = f"{path} holds weights, and does not say which activation lies between them"
         raise UsageError(what, 'say which, as in load_model(path, activation="relu")')
     return found.network(activation, "softmax_cross_entropy" if loss is None else loss)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # what can be no path: too long, or with a zero in it
+        return False
 
 
 def _of_kind(kinds: Mapping[str, Function], path: Path) -> Function:

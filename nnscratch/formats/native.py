@@ -41,20 +41,22 @@ def description(model: MLP) -> dict[str, Any]:
 
 
 def network(about: Mapping[str, Any]) -> MLP:
-    """The network of that description, with the weights that it began with.
+    """The network of that description, but for its weights, which are zeros.
 
     CheckpointError for a part that is in no registry; UsageError, ValueError, KeyError or
     TypeError for what is no description.
     """
-    return MLP(
+    model = MLP(
         about["sizes"],
         _part("ACTIVATIONS", ACTIVATIONS, about["activation"]),
-        _part("INITIALIZERS", INITIALIZERS, about["init"]),
+        "zeros",  # to draw weights that are overwritten at once may take seconds
         _part("LOSSES", LOSSES, about["loss"]),
         about["seed"],
         bias=bool(about["bias"]),
         dtype=str(about["dtype"]),
     )
+    model.init = _part("INITIALIZERS", INITIALIZERS, about["init"])
+    return model
 
 
 def _part(title: str, registry: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
@@ -113,14 +115,17 @@ def read(path: Path) -> Saved:
     if path.is_dir():
         if not (path / FILE).exists():
             what = f"there is no trained network in {path}"
+            if any(path.glob("checkpoint-*.npz")):
+                fix = f"the run has not come to its end: python -m nnscratch.train --resume {path}"
+                raise CheckpointError(what, fix)
             raise CheckpointError(what, f"give a folder in which a run came to its end with {FILE}")
         path /= FILE
-    return archive.read(path, "network", "train it anew, or use a copy", from_file)
+    return archive.read(path, "network", "use the file model.npz of a run, or a copy", from_file)
 
 
 def from_file(file: IO[bytes], size: int) -> Saved:
     """The network in a file of that many bytes; Unreadable if it is none."""
-    about, arrays = unpacked(file, size, FORMAT)
+    about, arrays = unpacked(file, size, "network", FORMAT)
     with sensible():
         model = filled(about["network"], arrays)
         dataset = about["dataset"]
