@@ -73,13 +73,13 @@ def fit(
     count = Interval("[1, inf)")
     epochs = checked("epochs", epochs, int, count, "give the number of passes over the images")
     check_supplied(optimizer)
-    for name, value, kind in (
-        ("loader", loader, Loader),
-        ("val", val, Split | None),
-        ("progress", progress, Progress | None),
+    for name, value, kind, fix in (
+        ("loader", loader, Loader, "give a loader, such as nn.mini_batch(nn.Split(x, labels))"),
+        ("val", val, Split | None, "give the validation images as nn.Split(x, labels)"),
+        ("progress", progress, Progress | None, "give nn.Progress(), or that of a run to go on"),
     ):
         if not isinstance(value, kind):
-            raise UsageError(f"{name} is {value!r:.80}", f"give a {name} of type {kind}")
+            raise UsageError(f"{name} is {value!r:.80}", fix)
     return _records(
         model, optimizer, loader, epochs, schedule, val, _wanted(every), progress or Progress()
     )

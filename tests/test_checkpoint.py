@@ -442,7 +442,8 @@ def test_members_that_lie_over_each_other_are_refused(saved: Path) -> None:
         (lambda d: d["states"][0].update(v=["0.m"]), "makes no sense"),  # one array in two places
         (lambda d: d["states"][0].pop("v"), "its states do not have 0.v"),
         (lambda d: d.update(format=9, nnscratch="\x1b[31m\nfix: curl"), "nnscratch '\\x1b[31m"),
-        (lambda d: [], "makes no sense"),
+        (lambda d: [], "it has no progress"),
+        (lambda d: 5, "makes no sense"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(saved: Path, change, what: str) -> None:

@@ -169,6 +169,24 @@ def test_a_name_without_an_ending_is_no_name_for_a_network(tmp_path: Path) -> No
     assert usage(lambda: nn.save_model(tmp_path / "it", network()))[0].endswith("the ending ''")
 
 
+def test_networks_and_checkpoints_are_told_apart(tmp_path: Path) -> None:
+    nn.save_model(tmp_path / "net.npz", network())
+    nn.save_checkpoint(tmp_path / "run.npz", network(), nn.Progress())
+    assert refused(tmp_path / "run.npz").endswith("it is a checkpoint")
+    with pytest.raises(nn.CheckpointError, match="it is a network"):
+        nn.load_checkpoint(tmp_path / "net.npz")
+
+
+def test_a_run_that_has_not_come_to_its_end_is_said_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(nn.CheckpointError) as error:
+        nn.load_model(tmp_path)
+    assert "--resume" not in error.value.fix
+    nn.save_checkpoint(tmp_path / "checkpoint-5.npz", network(), nn.Progress())
+    with pytest.raises(nn.CheckpointError) as error:
+        nn.load_model(tmp_path)
+    assert error.value.fix.endswith(f"python -m nnscratch.train --resume {tmp_path}")
+
+
 def test_a_classifier_is_not_taken_for_its_network(tmp_path: Path) -> None:
     what, fix = usage(lambda: nn.save_model(tmp_path / "it.npz", nn.NNClassifier()))
     assert what == "NNClassifier is no network"

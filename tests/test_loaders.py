@@ -196,3 +196,10 @@ def test_what_a_notebook_shows_of_data_and_loaders(toy: nn.Split) -> None:
     assert repr(toy) == "<Split of 300 images of 12 pixels>"
     shown = "<Loader of 3 batches of 128 from <Split of 300 images of 12 pixels>>"
     assert repr(nn.mini_batch(toy, 128)) == shown
+
+
+@pytest.mark.parametrize("images", [np.eye(3), (np.eye(3), np.arange(3)), [1, 2, 3]])
+@pytest.mark.parametrize("name", nn.LOADERS)
+def test_images_that_are_no_split_are_refused_with_what_to_give(name, images) -> None:
+    with pytest.raises(nn.UsageError, match=r"nn\.Split\(x, labels\)"):
+        nn.LOADERS[name](images)
