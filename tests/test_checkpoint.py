@@ -354,7 +354,8 @@ def described(path: Path, change) -> None:
     head = members["description.npy"]
     start = 10 + int.from_bytes(head[8:10], "little")
     text = json.loads(head[start:])
-    text = [] if change(text) == [] else text
+    changed = change(text)
+    text = changed if changed in ([], 5) else text
     buffer = io.BytesIO()
     np.save(buffer, np.frombuffer(json.dumps(text).encode(), np.uint8))
     written(path, members | {"description.npy": buffer.getvalue()})
