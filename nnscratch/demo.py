@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from . import trained
@@ -18,6 +19,7 @@ from .hyper import Interval
 
 PROG = "python -m nnscratch.demo"
 HOST = "127.0.0.1"  # nobody else reaches it
+NAMES = (HOST, "localhost")  # under which the page is asked for
 PORT = 8000
 PORTS = 100  # that are tried, from there on
 PATIENCE_SECONDS = 10.0  # with a browser that connects and asks for nothing
@@ -27,6 +29,7 @@ def main(argv: Sequence[str]) -> None:
     """Write the page of a trained network, and serve it until Ctrl-C."""
     parser = Parser(prog=PROG, description="Draw digits, and see what a network makes of them.")
     trained.add_arguments(parser)
+    trained.add_data_dir(parser)
     text = "the page (default demo.html beside the network)"
     parser.add_argument("--out", type=folder, metavar="FILE", help=text)
     group = parser.add_argument_group("serving it to this machine")
@@ -36,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     refuse_repeated(argv)
     given = parser.parse_args(argv)
     network = trained.read(given)
-    content = page(network, _tested(network.dataset)).encode()
+    content = page(network, _tested(network.dataset, given.data_dir)).encode()
     path = given.out or network.folder / "demo.html"
     write_whole(path, content)
     print(f"{path}, {len(content) / 1e6:.1f} MB: opens without network, also from the disk")
@@ -47,18 +50,27 @@ def main(argv: Sequence[str]) -> None:
             server.serve_forever()
 
 
-def _tested(dataset: str) -> Split | None:
-    """The test images of the data set that it learned from; a warning where they are not there."""
+def _tested(dataset: str, data_dir: Path | None) -> Split | None:
+    """The test images of the data set that it learned from.
+
+    If they are not there, a warning; an error if somebody said where they are.
+    """
     try:
-        return load_dataset(dataset, val_size=0).test
+        return load_dataset(dataset, data_dir=data_dir, val_size=0).test
     except DataError as error:
+        if data_dir is not None:
+            raise
         message = f"the page has no test digits to choose from: {error.what} ({error.fix})"
         warnings.warn(message, NnscratchWarning, stacklevel=2)
         return None
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers / with one page, and everything else with 404; logs nothing."""
+    """Answers / with one page, and everything else with 404; logs nothing.
+
+    A request for another host gets 421: some other page has given its own name this address, and
+    would read the answer (DNS rebinding). The port may be another one, through a tunnel.
+    """
 
     server_version = "nnscratch"
     sys_version = ""
@@ -69,10 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*request)
 
     def do_HEAD(self) -> None:
-        found = self.path.partition("?")[0] == "/"
-        body = self.content if found else b"There is one page here: /\n"
-        self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
-        kind = "text/html" if found else "text/plain"
+        status, kind, body = self._answer()
+        self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")  # the next run has the same address
@@ -82,6 +92,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     do_GET = do_HEAD
+
+    def _answer(self) -> tuple[HTTPStatus, str, bytes]:
+        name = self.headers.get("Host", "").partition(":")[0].lower()
+        if name not in NAMES:
+            return HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"Ask for http://localhost\n"
+        if self.path.partition("?")[0] != "/":
+            return HTTPStatus.NOT_FOUND, "text/plain", b"There is one page here: /\n"
+        return HTTPStatus.OK, "text/html", self.content
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -15,10 +15,9 @@ from .datasets import Split
 from .errors import UsageError
 from .hyper import Part, described, known_name, values
 from .model import MLP
-from .trained import Trained
+from .trained import CLASSES, Trained
 
 PAGE = Path(__file__).with_name("demo.html")
-PIXELS, CLASSES = 784, 10
 EXAMPLES = 2  # of each digit
 CENTRING = {  # what is done to a drawing, for a network that learned these digits
     "mnist": "the ink scaled to fit into 20 x 20 and moved until its centre of mass is in the "
@@ -34,16 +33,11 @@ def page(network: Trained, tested: Split | None = None) -> str:
     `tested` are the images of which a few can be chosen instead of drawn: bytes, 28 x 28. The
     weights keep their dtype; sums are computed in double precision.
 
-    Raises UsageError for a network of other inputs than 28 x 28 pixels or other outputs than ten
-    digits, for another data set than "mnist" and "digits", and for an activation or loss of one's
-    own, which JavaScript does not know.
+    Raises UsageError for another data set than "mnist" and "digits", and for an activation or loss
+    of one's own, which JavaScript does not know.
     """
     model = network.model
     dataset = known_name(CENTRING, "data set of digits", network.dataset)
-    if (model.sizes[0], model.sizes[-1]) != (PIXELS, CLASSES):
-        what = f"the network has {model.sizes[0]} inputs and {model.sizes[-1]} outputs"
-        fix = f"choose one that reads {PIXELS} pixels (28 x 28) and tells {CLASSES} digits apart"
-        raise UsageError(what, fix)
     data = {
         "sizes": model.sizes,
         "activation": _told(model.activation, activations.__name__),

@@ -18,8 +18,8 @@ import numpy as np
 from . import confusion, trained, wording
 from .arrays import Labels
 from .command_line import Parser, add_number, folder, refuse_repeated, run
-from .datasets import Dataset, Split, load_dataset
-from .errors import DivergedError, NnscratchWarning, UsageError
+from .datasets import Split, load_dataset
+from .errors import DivergedError, NnscratchWarning
 from .files import writing
 from .gallery import gallery
 from .handwriting import SIDE
@@ -51,8 +51,7 @@ def main(argv: Sequence[str]) -> None:
     """Read the test images once, print how well they are told apart, and draw what went wrong."""
     parser = Parser(prog=PROG, description="Measure a trained network on the test images.")
     trained.add_arguments(parser)
-    text = "folder with the four MNIST files, and then the only place searched"
-    parser.add_argument("--data-dir", type=folder, metavar="DIR", help=text)
+    trained.add_data_dir(parser)
     text = "folder for evaluation.json and the figures (default the network's)"
     parser.add_argument("--out", type=folder, metavar="DIR", help=text)
     text = "number of mistakes that are drawn, those with the largest loss first"
@@ -66,7 +65,6 @@ def main(argv: Sequence[str]) -> None:
     model = network.model
     data = load_dataset(network.dataset, data_dir=given.data_dir, val_size=0)
     test = replace(data.test, unit=network.unit, dtype=model.dtype.name)
-    check_fits(model, data)
     place = writable(given.out or network.folder)
 
     def say(text: str) -> None:
@@ -83,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     say(f"\n{confusion.scores_as_text(scores)}\n\n{confusion.as_text(counts)}\n")
     for label, answer, times in confusion.largest(counts, LARGEST):
         say(f"{label} taken for {answer}: {times:,} time{'s' * (times > 1)}")
-    compare_with_result(place, data.name, found)
+    compare_with_result(network.folder, data.name, found)
 
     low, high = wording.interval(found, len(test))
     result = {
@@ -110,17 +108,6 @@ def main(argv: Sequence[str]) -> None:
     else:
         place.remove("mistakes.png")  # of another time
     say(f"{place.path}: {names}")
-
-
-def check_fits(model: MLP, data: Dataset) -> None:
-    """UsageError for a network that reads other images, or knows other classes."""
-    wanted = data.test.images.shape[1], data.classes
-    if (model.sizes[0], model.sizes[-1]) != wanted:
-        raise UsageError(
-            f"the network has {model.sizes[0]:,} inputs and {model.sizes[-1]:,} outputs, and "
-            f"{data.name} {wanted[0]:,} pixels and {wanted[1]:,} classes",
-            "give a network that was trained on such images",
-        )
 
 
 def measured(model: MLP, test: Split) -> Evaluation:
@@ -165,12 +152,12 @@ def writable(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def compare_with_result(place: RunFolder, dataset: str, found: Evaluation) -> None:
+def compare_with_result(folder: Path, dataset: str, found: Evaluation) -> None:
     """A warning if the run of that folder measured another accuracy on the same images."""
-    result = place.result()
+    result = RunFolder.result_in(folder)
     if result and result["dataset"] == dataset and result["test_accuracy"] != found.accuracy:
         message = (
-            f"result.json of {place.path} says {100 * result['test_accuracy']:.2f} %: another "
+            f"result.json of {folder} says {100 * result['test_accuracy']:.2f} %: another "
             "processor rounds an image or two the other way; more than that is another network"
         )
         warnings.warn(message, NnscratchWarning, stacklevel=2)

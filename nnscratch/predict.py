@@ -18,7 +18,7 @@ from .command_line import Parser, folder, refuse_repeated, run, tell
 from .errors import DataError, UsageError
 from .files import write_whole
 from .gallery import gallery
-from .handwriting import SIDE, as_digits, as_mnist
+from .handwriting import as_digits, as_mnist
 from .hyper import known_name
 from .model import MLP
 from .pictures import read_grey
@@ -41,11 +41,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--show", type=folder, metavar="FILE.png", help=text)
     refuse_repeated(argv)
     given = parser.parse_args(argv)
+    if given.show:
+        check_is_new(given.show)
     network = trained.read(given)
     as_learned = CENTRED[known_name(CENTRED, "data set of digits", network.dataset)]
-    if network.model.sizes[0] != SIDE**2:
-        what = f"the network has {network.model.sizes[0]:,} inputs, not {SIDE} x {SIDE} pixels"
-        raise UsageError(what, "give a network that was trained on such images")
 
     seen: list[Bytes] = []
     captions: list[str] = []
@@ -68,6 +67,14 @@ def main(argv: Sequence[str]) -> int:
         title = "What the network sees, and its answer"
         write_whole(given.show, gallery(np.stack(seen), captions, title))
     return code
+
+
+def check_is_new(figure: Path) -> None:
+    """UsageError for a file that is there: it may be a picture that was meant to be read."""
+    if figure.exists():
+        raise UsageError(f"--show would write over {figure}", "give the name of a new file")
+    if figure.suffix != ".png":
+        raise UsageError(f"--show writes a PNG, and {figure} is named as none", "end it with .png")
 
 
 def centred(path: Path, as_learned: Callable[[Array], Bytes]) -> Bytes:

@@ -90,10 +90,11 @@ class RunFolder:
         """The whole history anew: what a run that was stopped wrote later is gone."""
         self.write("history.jsonl", "".join(map(_line, history)).encode())
 
-    def result(self) -> dict[str, Any] | None:
-        """What the run came to; None if it is not complete, or the file is not whole."""
+    @staticmethod
+    def result_in(path: Path) -> dict[str, Any] | None:
+        """What the run in a folder came to; None if it is not complete, or the file not whole."""
         try:
-            result = json.loads((self.path / "result.json").read_text(encoding="utf-8"))
+            result = json.loads((path / "result.json").read_text(encoding="utf-8"))
             float(result["test_accuracy"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

@@ -4,12 +4,11 @@ import sys
 from collections.abc import Sequence
 
 from .command_line import Parser, folder, run
-from .formats import load_model
 from .settings import parse
 from .train import make_model
+from .trained import CLASSES, PIXELS, load
 
 PROG = "python -m nnscratch.summary"
-INPUTS, CLASSES = 784, 10  # of MNIST, and of digits
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,12 +20,12 @@ def main(argv: Sequence[str]) -> None:
         epilog="FLAGS are those of python -m nnscratch.train, such as --hidden 300,100 --init "
         "he_normal --no-bias: the table is then of the network that it would train.",
     )
-    text = "folder of a run, or a network's own file"
+    text = "folder of a run, or the file of a network: .npz, .safetensors"
     parser.add_argument("run", nargs="?", type=folder, metavar="RUN_DIR", help=text)
     if argv and (argv[0] in ("-h", "--help") or not argv[0].startswith("-")):
-        model = load_model(parser.parse_args(argv).run)
+        model = load(parser.parse_args(argv).run).model
     else:
-        model = make_model(parse(argv), INPUTS, CLASSES)
+        model = make_model(parse(argv), PIXELS, CLASSES)
     print(model.summary())
 
 

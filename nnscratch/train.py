@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         updates = settings.epochs * len(loader)
         if resume:
             saver.go_on(resume.checkpoint, settings.opt, resume.inexact, updates)
-            result = folder.result()
+            result = RunFolder.result_in(folder.path)
             if result and saver.progress.update == updates:
                 say_complete(settings, folder, result)
                 return 0

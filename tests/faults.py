@@ -537,6 +537,22 @@ COVERED: dict[int, tuple[str, list[str]]] = {
             "test_faults.py::test_floats_that_nobody_has_divided_by_255_are_warned_of_once",
         ],
     ),
+    82: (
+        "predict before fit",
+        [
+            "test_estimator.py::test_without_fit_there_is_no_answer",
+            "test_estimator.py::test_a_fit_that_is_refused_is_no_fit_and_leaves_the_one_before",
+        ],
+    ),
+    94: (
+        "clone, pickle, GridSearchCV with two processes, set_params with a bad name",
+        [
+            "test_estimator.py::test_scikit_learn_finds_nothing_wrong",
+            "test_estimator.py::test_a_grid_search_in_two_processes_goes_over_the_rates_of_an_optimizer",
+            "test_estimator.py::test_a_stored_one_predicts_the_same_and_trains_on_the_same",
+            "test_estimator.py::test_an_unknown_parameter_is_refused_with_the_known_ones",
+        ],
+    ),
     86: (
         "labels that are none",
         [
@@ -550,6 +566,8 @@ COVERED: dict[int, tuple[str, list[str]]] = {
             "test_compare.py::test_workers_share_one_copy_of_the_images",
             "test_loaders.py::test_the_images_of_a_split_cannot_be_changed_nor_are_the_callers_locked",
             "test_faults.py::test_inputs_in_any_layout_give_the_same_answers_and_stay_as_they_are",
+            "test_estimator.py::test_any_real_dtype_will_do_and_the_input_is_left_alone",
+            "test_estimator.py::test_it_does_not_matter_how_the_numbers_lie",
         ],
     ),
     88: (
@@ -697,8 +715,6 @@ UNCOVERED: dict[int, tuple[str, str]] = {
         "a virus scanner that holds the file (Windows)",
         "only on Windows; a refusal is told, and tried again at the next checkpoint",
     ),
-    82: ("predict before fit", "a network has weights from its making; there is no estimator yet"),
-    94: ("clone, GridSearchCV, set_params", "there is no estimator yet"),
     104: (
         "libraries that are too old",
         "not noticed when it runs: the installer refuses older versions",

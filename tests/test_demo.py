@@ -150,6 +150,26 @@ def test_without_the_test_images_the_page_is_written_with_a_warning(
     assert data_of((folder / "demo.html").read_text())["examples"] == []
 
 
+def test_the_test_images_are_taken_from_where_data_dir_says(
+    folder: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    (folder / native.FILE).write_bytes(native.to_bytes(Saved(small(), "mnist", 255.0)))
+    asked = []
+
+    def load(name: str, *, data_dir: Path | None, val_size: int) -> nn.Dataset:
+        asked.append((name, data_dir))
+        return nn.Dataset("mnist", 10, ten_digits(), ten_digits(), ten_digits())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "load_dataset", load)
+        assert run(demo.main, [str(folder), "--no-serve", "--data-dir", "images"]) == 0
+    assert asked == [("mnist", Path("images"))]
+    assert len(data_of((folder / "demo.html").read_text())["examples"]) == 20
+    nowhere = str(folder / "nowhere")
+    assert run(demo.main, [str(folder), "--no-serve", "--data-dir", nowhere]) == 3
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
 @pytest.fixture
 def server() -> Iterator[demo.Server]:
     with demo.serving(b"<p>the page", None) as found:
@@ -162,10 +182,12 @@ def server() -> Iterator[demo.Server]:
             thread.join()
 
 
-def ask(server: demo.Server, path: str, method: str = "GET") -> tuple[int, bytes]:
+def ask(
+    server: demo.Server, path: str, method: str = "GET", headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers or {})
         reply = connection.getresponse()
         return reply.status, reply.read()
     finally:
@@ -185,13 +207,24 @@ def test_the_server_has_one_page_and_no_files(server: demo.Server, capfd: Any) -
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_page_elsewhere_that_gave_its_name_this_address_reads_nothing(
+    server: demo.Server,
+) -> None:
+    port = server.server_port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "LocalHost", "localhost:9"):
+        assert ask(server, "/", headers={"Host": host}) == (200, b"<p>the page")
+    for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "", "[::1]"):
+        status, body = ask(server, "/", headers={"Host": host})
+        assert (status, b"the page" in body) == (421, False)
+
+
 def test_a_browser_that_goes_away_is_no_error(capfd: Any) -> None:
     with demo.serving(b" " * 50_000_000, None) as found:
         thread = threading.Thread(target=found.handle_request)
         thread.start()
         with socket.create_connection(found.server_address[:2]) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
             connection.recv(1000)
         thread.join()
         workers = [one for one in threading.enumerate() if "process_request" in one.name]
@@ -411,6 +444,7 @@ def test_networks_without_hidden_layer_or_with_raw_pixels_work_too(show: Any, un
     answers = model.predict_proba(seen[np.newaxis])[0]
     assert page.answers() == pytest.approx(100 * answers, abs=0.06)
     assert page.element("layer").text.strip() == "outputs, 10 units"
+    assert not page.element("examples").is_displayed()  # there are none
 
 
 # --- in a browser: drawing -----------------------------------------------------------------------
@@ -504,7 +538,7 @@ def test_a_digit_is_drawn_and_cleared_with_the_keyboard_alone(page: Page) -> Non
 
 
 @pytest.mark.slow
-def test_a_digit_is_drawn_with_a_finger_and_the_page_stands_still(show: Any, text: str) -> None:
+def test_a_digit_is_drawn_with_a_finger(show: Any, text: str) -> None:
     page = show(text, width=360)
     send = page.browser.execute_cdp_cmd
     send("Emulation.setTouchEmulationEnabled", {"enabled": True})
@@ -514,7 +548,25 @@ def test_a_digit_is_drawn_with_a_finger_and_the_page_stands_still(show: Any, tex
             send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
         send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         page.says("This looks like 7")
-        assert page.run("return scrollY") == 0
+    finally:
+        send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+@pytest.mark.slow
+def test_a_finger_that_goes_up_draws_and_does_not_scroll(show: Any, text: str) -> None:
+    """The page is long: a finger that goes up anywhere else moves it."""
+    page = show(text, width=360)
+    page.run("scrollTo(0, 60)")
+    page.settle()
+    send = page.browser.execute_cdp_cmd
+    send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        for k, (x, y) in enumerate(page.places([(0.5, share) for share in (0.8, 0.6, 0.4, 0.2)])):
+            kind = "touchMove" if k else "touchStart"
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.says("This looks like 1")
+        assert page.run("return scrollY") == 60
     finally:
         send("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
@@ -548,7 +600,7 @@ def choose_example(page: Page, label: int) -> None:
 def test_a_unit_shows_its_weights_and_to_which_digit_it_pushes(page: Page, trained: nn.MLP) -> None:
     weights = {p.name: p.w for p in trained.parameters}
     choose_example(page, 3)
-    page.element("unit").clear()
+    page.run("unit.select()")
     page.element("unit").send_keys("417")
     page.settle()
     incoming, outgoing = weights["W1"][:, 416], weights["W2"][416]
@@ -568,6 +620,40 @@ def test_a_unit_shows_its_weights_and_to_which_digit_it_pushes(page: Page, train
     for weight, (red, _, blue, _) in zip(incoming, colours, strict=True):
         if abs(weight) > 0.1 * np.abs(incoming).max():
             assert (red > blue) == (weight > 0)
+
+
+@pytest.mark.slow
+def test_the_field_of_the_unit_may_hold_anything_and_then_says_what_is_shown(show: Any) -> None:
+    from selenium.webdriver import Keys
+
+    page = show(text_of(small(), ten_digits()))  # 12 units
+    choose_example(page, 3)
+    field = page.element("unit")
+    for typed, shown, still in [("2.5", 2, "2.5"), ("99", 9, "99"), ("1e1", 10, "1e1")]:
+        page.run("unit.select()")
+        field.send_keys(typed)
+        page.settle()
+        assert page.element("unit-says").text.startswith(f"Unit {shown}: ")
+        assert field.get_property("value") == still
+        field.send_keys(Keys.TAB)
+        assert field.get_property("value") == str(shown)
+    page.run("layer.value = 1; layer.dispatchEvent(new Event('change'))")  # 8 units
+    page.settle()
+    assert field.get_property("value") == "1"
+    assert page.element("unit-says").text.startswith("Unit 1: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", [-1.0, 0.0])
+def test_units_that_push_away_have_no_bar(show: Any, weight: float) -> None:
+    model = small(activation="sigmoid")
+    model.parameters[-2].w[...] = weight
+    page = show(text_of(model, ten_digits()))
+    page.run("layer.value = 1; layer.dispatchEvent(new Event('change'))")
+    choose_example(page, 3)
+    assert len(page.all("#top tbody tr")) == 8
+    bars = "return [...document.querySelectorAll('#top .bars div')].map(bar => bar.style.width)"
+    assert page.run(bars) == ["0%"] * 8
 
 
 @pytest.mark.slow
@@ -703,6 +789,50 @@ def test_the_ink_fits_20_pixels_and_its_centre_of_mass_is_in_the_middle(show: An
         assert abs(seen.sum(axis=0) @ np.arange(28) / mass - 14) <= 0.5 + 1e-9
 
 
+def ring(height: float, width: float, thick: float) -> np.ndarray:
+    rows, columns = np.mgrid[:280, :280] - 139.5
+    within = [
+        (rows / (height / 2 - off)) ** 2 + (columns / (width / 2 - off)) ** 2 < 1
+        for off in (0, thick)
+    ]
+    return within[0] & ~within[1]
+
+
+def bars(*boxes: tuple[int, int, int, int]) -> np.ndarray:
+    """Of top, left, height and width."""
+    picture = np.zeros((280, 280), bool)
+    for top, left, height, width in boxes:
+        picture[top : top + height, left : left + width] = True
+    return picture
+
+
+INKS = {  # most of them with a centre of mass between two pixels, and sides that end in a half
+    "bar": bars((40, 40, 100, 10)),
+    "thin bar": bars((40, 40, 40, 5)),
+    "wide bar": bars((90, 30, 25, 200)),
+    "square": bars((40, 40, 100, 100)),
+    "cross": bars((40, 120, 200, 22), (129, 40, 22, 182)),
+    "ell": bars((20, 40, 150, 20), (150, 40, 20, 110)),
+    "zero": ring(160, 100, 12),
+    "large zero": ring(200, 130, 12),
+    "small zero": ring(120, 78, 12),
+    "circle": ring(111, 111, 17),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["mnist", "digits"])
+def test_the_same_ink_becomes_the_same_picture_here_and_in_the_predict_command(
+    show: Any, dataset: str
+) -> None:
+    page = show(text_of(small(), dataset=dataset))
+    centre = {"mnist": as_mnist, "digits": as_digits}[dataset]
+    for name, ink in INKS.items():
+        script = "return nnscratch.centred(arguments[0], 280)"
+        seen = np.reshape(page.run(script, ink.ravel().astype(int).tolist()), (28, 28))
+        assert np.abs(seen - centre(1.0 - ink) / 255).max() <= 1 / 255, name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 def test_a_drawing_is_centred_as_the_predict_command_centres_its_picture(
@@ -712,7 +842,8 @@ def test_a_drawing_is_centred_as_the_predict_command_centres_its_picture(
 
     page = show(text_of(small(), dataset=dataset))
     centre = {"mnist": as_mnist, "digits": as_digits}[dataset]
-    for strokes in DRAWN.values():
+    ell = [[(0.3, 0.2), (0.33, 0.8), (0.55, 0.74)]]
+    for strokes in (DRAWN[7], ell):  # whose sides and centres are far from a half pixel
         page.element("clear").click()
         page.draw(*strokes)
         page.settle()

@@ -181,6 +181,21 @@ def test_another_accuracy_in_the_same_folder_is_warned_of(folder: Path, capsys) 
     assert capsys.readouterr().err == ""
 
 
+def test_with_out_it_is_the_run_of_the_network_that_is_compared(
+    folder: Path, tmp_path: Path, capsys
+) -> None:
+    """And not one that happens to lie where the figures go."""
+    result = json.loads((folder / "result.json").read_text())
+    wrong = json.dumps(result | {"test_accuracy": 0.25})
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text(wrong)
+    evaluated(capsys, str(folder), "--out", str(out))  # asserts that nothing is warned of
+    (folder / "result.json").write_text(wrong)
+    assert run(evaluate.main, [str(folder), "--out", str(tmp_path / "new"), "--quiet"]) == 0
+    assert f"result.json of {folder} says 25.00 %" in capsys.readouterr().err
+
+
 def test_a_network_without_mistakes_has_no_picture_of_them(tmp_path: Path, monkeypatch, capsys):
     """One that reads the class off the first ten pixels."""
     images = np.zeros((100, 784), np.uint8)
@@ -293,14 +308,22 @@ def test_a_network_alone_has_to_be_told_its_data_set(folder: Path, tmp_path, cap
     assert failure(capsys, file, "--dataset", "cifar")[:2] == (2, "unknown data set 'cifar'")
 
 
+def test_a_file_in_the_names_of_pytorch_is_evaluated_too(folder: Path, tmp_path, capsys) -> None:
+    pytest.importorskip("safetensors")
+    file = tmp_path / "alone.safetensors"
+    nn.save_model(file, nn.load_model(folder))
+    assert evaluated(capsys, str(file), "--dataset", "digits") == evaluated(capsys, str(folder))
+    code, what, _ = failure(capsys, str(file))
+    assert (code, what) == (2, f"{file} does not say what its network was trained on")
+
+
 @pytest.mark.parametrize("sizes", [[64, 10], [784, 5]], ids=["other inputs", "other classes"])
 def test_a_network_for_other_images_is_refused(sizes: list[int], tmp_path: Path, capsys) -> None:
     nn.save_model(tmp_path / "other.npz", nn.MLP(sizes))
     code, what, fix = failure(capsys, str(tmp_path / "other.npz"), "--dataset", "digits")
     assert code == 2
     assert f"{sizes[0]} inputs and {sizes[1]} outputs" in what
-    assert "784 pixels and 10 classes" in what
-    assert fix
+    assert fix == "give one that reads 784 pixels (28 x 28) and tells 10 digits apart"
 
 
 def test_a_network_whose_loss_is_no_number_is_refused(tmp_path: Path, capsys) -> None:

@@ -267,7 +267,7 @@ def test_a_result_that_is_cut_off_is_made_anew() -> None:
     Path("a/result.json").write_text('{"test_acc')
     assert command("--resume", "a", "--threads", "1", "--quiet") == 0
     assert Path("a/model.npz").read_bytes() == whole
-    assert runs.RunFolder(Path("a")).result()["updates"] == 20
+    assert runs.RunFolder.result_in(Path("a"))["updates"] == 20
 
 
 def test_a_history_that_cannot_be_written_ends_with_the_result_and_exit_code_6(
@@ -281,7 +281,7 @@ def test_a_history_that_cannot_be_written_ends_with_the_result_and_exit_code_6(
     out, err = capsys.readouterr()
     assert "test accuracy" in out
     assert err.count("cannot be written (Permission denied)") == 2
-    assert runs.RunFolder(Path("a")).result()["updates"] == 20
+    assert runs.RunFolder.result_in(Path("a"))["updates"] == 20
 
 
 def test_a_folder_that_may_not_be_searched_is_told_so(monkeypatch, capsys) -> None:

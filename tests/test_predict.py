@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +84,7 @@ def test_the_digit_fits_a_box_of_20_and_its_centre_of_mass_is_the_middle(height,
     assert rows / columns == pytest.approx(
         height / width, rel=0.06 if min(rows, columns) > 5 else 1
     )
-    assert (np.abs(centre(seen) - 14) <= 0.5 + 1e-3).all()
+    assert (np.abs(centre(seen) - 14) <= 0.5 + 5e-3).all()  # of bytes, which are rounded
 
 
 def test_a_digit_with_all_its_mass_at_one_end_stays_in_the_picture() -> None:
@@ -110,8 +112,9 @@ CHANGES: dict[str, Callable[[Picture], Picture]] = {
     "enlarged": lambda grey: grey.repeat(5, axis=0).repeat(5, axis=1),
     "grey ink on grey paper": lambda grey: 0.4 + 0.3 * grey,
     "dark ground": lambda grey: 0.3 - 0.2 * grey,
-    "dust": lambda grey: np.where(np.indices(grey.shape).sum(axis=0) == 6, grey - (grey > 2), grey),
+    "dust": lambda grey: np.where(np.isin(np.arange(grey.size).reshape(grey.shape), DUST), 0, grey),
 }
+DUST = [2 * 110 + 2, 95 * 110 + 100]  # two pixels of 100 x 110, one above the digit, one below
 
 
 @pytest.mark.parametrize("centred", [as_mnist, as_digits])
@@ -220,6 +223,45 @@ def test_16_bits_are_read_as_16(tmp_path: Path) -> None:
         np.testing.assert_allclose(65_535 * grey, [[0, 30_001, 30_002, 65_535]], atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_numbers_of_which_none_is_known_to_be_white_are_refused(dtype: str, tmp_path: Path) -> None:
+    Image.fromarray((1 - STROKES).astype(dtype)).save(tmp_path / "numbers.tiff")
+    error = refused(tmp_path / "numbers.tiff")
+    assert "none is known to be white" in error.what
+    assert error.fix == "save it with 8 or 16 bits a pixel"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "I;16"])
+def test_a_large_picture_is_made_smaller_by_means(mode: str, tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 2, (2 * 1001, 2 * 1001))  # of black and white
+    if mode == "I;16":
+        image = Image.fromarray(np.uint16(65_535 * levels))
+    else:
+        image = Image.fromarray(np.uint8(255 * levels)).convert(mode)
+    image.save(tmp_path / "large.png", compress_level=1)
+    means = levels.reshape(1001, 2, 1001, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(read_grey(tmp_path / "large.png"), means, atol=1 / 255)
+
+
+@pytest.mark.slow
+def test_a_large_picture_takes_no_more_memory_than_is_said(tmp_path: Path) -> None:
+    """Nearly Pillow's limit; measured: 0.3 GB."""
+    if sys.platform != "linux":
+        pytest.skip("the peak of a process is read as Linux tells it")
+    large = Image.new("1", (9400, 9400), 1)
+    large.paste(0, (4000, 1000, 5000, 8000))
+    large.save(tmp_path / "large.png")
+    program = (
+        "import re, sys; from pathlib import Path\n"
+        "from nnscratch.handwriting import as_mnist; from nnscratch.pictures import read_grey\n"
+        "as_mnist(read_grey(Path(sys.argv[1])))\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "large.png")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000
+
+
 def test_colours_are_as_bright_as_they_look(tmp_path: Path) -> None:
     colors = np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]])
     Image.fromarray(colors).save(tmp_path / "rgb.png")
@@ -289,6 +331,19 @@ def test_a_bad_file_among_good_ones_costs_only_its_own_answer(
     assert fix == "fix: save it anew as one of these: PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM"
     assert others[0] == f"nnscratch: error: there is no picture {missing}"
     assert others[2].startswith(f"nnscratch: error: {blank}: nothing is drawn on it")
+
+
+def test_a_picture_that_stands_behind_show_is_not_written_over(
+    trained_run: Path, tmp_path: Path, capsys
+) -> None:
+    file = saved(tmp_path / "seven.png", np.tri(30))
+    before = file.read_bytes()
+    for show, what in ((file, "would write over"), (tmp_path / "a.svg", "writes a PNG")):
+        code, _, err = answers(capsys, trained_run, file, "--show", show)
+        assert code == 2
+        assert what in err
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_what_the_network_sees_is_drawn(trained_run: Path, tmp_path: Path, capsys) -> None:
@@ -373,6 +428,21 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else(kind: str, tmp_path:
     assert all(what.startswith(f"{file} ") for what in told)
 
 
+@pytest.mark.parametrize("kind", [2, 7, 11], ids=["text", "bytes", "float"])
+def test_a_tiff_whose_strips_begin_at_no_number_is_refused(kind: int, tmp_path: Path) -> None:
+    """4 x 1 pixels, whose entry StripOffsets has another type: Pillow raises TypeError."""
+    entries = [(256, 4, 4), (257, 4, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 122),
+               (277, 3, 1), (278, 4, 1), (279, 4, 4)]  # fmt: skip
+    for offsets in (4, kind):
+        content = b"II*\0" + struct.pack("<IH", 8, len(entries))
+        for tag, type_, value in entries:
+            content += struct.pack("<HHII", tag, offsets if tag == 273 else type_, 1, value)
+        (tmp_path / "tiny.tif").write_bytes(content + bytes(4) + b"\xff\0\xff\0")
+        if offsets == 4:
+            assert read_grey(tmp_path / "tiny.tif").tolist() == [[1, 0, 1, 0]]
+    assert "is damaged" in refused(tmp_path / "tiny.tif").what
+
+
 def test_a_folder_and_a_file_that_may_not_be_read_are_refused(tmp_path: Path, monkeypatch) -> None:
     assert "cannot be read (Is a directory)" in refused(tmp_path).what
     file = saved(tmp_path / "good.png", 1 - STROKES)
@@ -394,12 +464,16 @@ def test_a_network_that_knows_no_digits_is_refused(trained_run: Path, tmp_path, 
         assert fix.startswith("fix: ")
         return code, what.removeprefix("nnscratch: error: ")
 
-    small = tmp_path / "small.npz"
+    small, letters, own = (tmp_path / f"{name}.npz" for name in ("small", "letters", "own"))
     nn.save_model(small, nn.MLP([64, 10]))
+    nn.save_model(letters, nn.MLP([784, 26]))
+    nn.save_model(own, nn.MLP([784, 10]))
     assert failure(small, file)[0] == 2
-    wrong = (2, "the network has 64 inputs, not 28 x 28 pixels")
+    wrong = (2, "the network has 64 inputs and 10 outputs")
     assert failure(small, file, "--dataset", "mnist") == wrong
-    assert failure(small, file, "--dataset", "cifar") == (2, "unknown data set of digits 'cifar'")
+    wrong = (2, "the network has 784 inputs and 26 outputs")
+    assert failure(letters, file, "--dataset", "mnist") == wrong
+    assert failure(own, file, "--dataset", "cifar") == (2, "unknown data set of digits 'cifar'")
     assert failure(trained_run)[0] == 2  # no picture
     assert failure(tmp_path / "nowhere", file)[0] == 4
     unfinished = tmp_path / "unfinished"
@@ -416,7 +490,10 @@ def test_a_network_that_knows_no_digits_is_refused(trained_run: Path, tmp_path, 
 def test_digits_in_pictures_of_all_sorts_are_told_as_well_as_mnists_own(
     mnist: nn.Dataset, tmp_path: Path, capsys
 ) -> None:
-    """500 test images, each as a file, and from there all the way; measured: within 1 %."""
+    """500 test images, each as a file, and from there all the way.
+
+    Measured with four seeds, in points: up to 0.4 below the originals, photographs up to 1.6.
+    """
     model = nn.MLP([784, 200, 10])
     list(nn.fit(model, nn.OPTIMIZERS["adam"](), nn.mini_batch(mnist.train), 3))
     n = 500
@@ -447,7 +524,7 @@ def test_digits_in_pictures_of_all_sorts_are_told_as_well_as_mnists_own(
             shares = predict.probabilities(model, predict.centred(file, as_mnist), 255.0)
             right += int(np.argmax(shares) == label)
         print(f"{name}: {100 * right / n:.1f} % of {100 * own:.1f} %")
-        assert right / n > own - 0.015, name
+        assert right / n > own - (0.02 if name == "photo" else 0.01), name
 
 
 @pytest.mark.slow

@@ -118,6 +118,22 @@ def test_a_trained_network_is_shown_from_its_folder_and_from_its_file(tmp_path, 
     assert rows(from_folder)[-1] == ["total", f"{result['weights']:,}"]
 
 
+def test_what_pytorch_wrote_is_shown_once_its_activation_is_said(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """The line that says what to do is Python, and it does."""
+    library = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "theirs.safetensors"
+    library.save_file({"0.weight": np.ones((10, 784), np.float32)}, path)
+    code, what, fix = failure(capsys, str(path))
+    assert (code, "does not say which activation" in what) == (2, True)
+    monkeypatch.chdir(tmp_path)
+    exec(fix.partition(": ")[2], {"nn": nn, "path": path})
+    assert "7,840" in table(capsys, "whole.npz")
+    nn.save_model("ours.safetensors", nn.load_model("whole.npz"))
+    assert table(capsys, "ours.safetensors") == table(capsys, "whole.npz")
+
+
 def test_help_says_which_flags_there_are(capsys) -> None:
     for asked in ("-h", "--help"):
         with pytest.raises(SystemExit) as left:
