@@ -18,6 +18,7 @@ from .model import MLP
 from .progress import Record
 
 CHECKPOINT = re.compile(r"checkpoint-([0-9]+)\.npz")
+ELSEWHERE = "choose a folder that can be written with --out, or make room"
 KEPT = 2  # checkpoints; the one before the last is there if the disk has damaged the last
 
 
@@ -38,7 +39,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with writing(path):
+        with writing(path, ELSEWHERE):
             probe = path / ".probe"  # a folder may exist and still refuse files
             probe.touch()
             probe.unlink()
@@ -48,7 +49,7 @@ class RunFolder:
         """The folder at `path`, or else a new one, runs/<time>-<optimizer>-s<seed>."""
         if path is None:
             return cls(_new_folder(f"{time.strftime('%Y%m%d-%H%M%S')}-{optimizer}-s{seed}"))
-        with writing(path):
+        with writing(path, ELSEWHERE):
             if path.exists() and not path.is_dir():
                 what = f"{path} cannot be written (it is a file)"
                 raise WriteError(what, "choose a new folder with --out")
@@ -121,7 +122,7 @@ def _new_folder(name: str) -> Path:
     """runs/<name>, or with a number behind it: a folder that no other run has."""
     for k in itertools.count(1):
         path = Path("runs") / (name if k == 1 else f"{name}-{k}")
-        with writing(path):
+        with writing(path, ELSEWHERE):
             try:
                 path.mkdir(parents=True)
                 break
@@ -139,7 +140,7 @@ def alone(folder: Path) -> Iterator[None]:
     import fcntl
 
     with ExitStack() as held:
-        with writing(folder):
+        with writing(folder, ELSEWHERE):
             file = held.enter_context((folder / ".lock").open("w"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
