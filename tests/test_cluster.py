@@ -1,8 +1,10 @@
 """A study on a Dask cluster: a real scheduler, real worker processes, one of which is killed."""
 
 import json
+import operator
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +100,24 @@ def test_a_cluster_that_loses_a_worker_comes_to_the_results_of_one_machine(dask:
     remaining = process.communicate(timeout=120)
     assert process.returncode == 0, remaining
     assert outcomes("remote") == outcomes("local")
+
+
+@pytest.mark.slow
+def test_the_images_outlive_the_worker_that_holds_them(dask: Cluster) -> None:
+    dask.add_workers(2)
+    pool = cluster.DaskPool(dask.address, {"x": "the images"})
+    try:
+        assert pool.submit(operator.itemgetter("x")).result(timeout=60) == "the images"
+        with distributed.Client(dask.address) as client:
+            processes = client.run(os.getpid)
+            holders = []
+            while len(holders) != 1:  # Dask itself takes the second copy away
+                time.sleep(0.1)
+                holders = client.who_has()[pool._data.key]
+        os.kill(processes[holders[0]], signal.SIGKILL)
+        assert pool.submit(operator.itemgetter("x")).result(timeout=60) == "the images"
+    finally:
+        pool.close()
 
 
 @pytest.mark.slow

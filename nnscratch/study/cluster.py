@@ -1,6 +1,7 @@
 """Trials on the workers of a Dask cluster, on one machine or many."""
 
 import time
+import warnings
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -41,7 +42,11 @@ class DaskPool:
             self._client.close()
             what = f"the Dask scheduler at {address} has no workers"
             raise UsageError(what, f"start some: dask worker {address} --nthreads 1")
-        [self._data] = self._client.scatter([dict(data)], broadcast=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this is much to send
+            # the result of a task, which is run again elsewhere when the worker that has it dies;
+            # of what is scattered Dask keeps one copy after two seconds, whatever was asked for
+            self._data = self._client.submit(dict, dict(data), pure=False)
         self._executor = self._client.get_executor(retries=0, pure=False)
 
     def size(self) -> int:
