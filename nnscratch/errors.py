@@ -104,6 +104,12 @@ class WriteError(NnscratchError):
     exit_code = 6
 
 
+def missing(package: str) -> UsageError:
+    """The error for an optional package that is not installed; its extra has its name."""
+    what = f"this needs the optional package {package!r}"
+    return UsageError(what, f'pip install "nnscratch[{package}]"')
+
+
 class TrialsFailedError(NnscratchError):
     """Trials of a study that ended with an error, or whose workers died."""
 

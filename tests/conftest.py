@@ -105,6 +105,21 @@ def browser() -> Iterator[Any]:
         found.quit()
 
 
+@pytest.fixture
+def drawn(monkeypatch) -> list[Any]:
+    """The figures that were drawn, to be looked into."""
+    import matplotlib.figure
+
+    figures, save = [], matplotlib.figure.Figure.savefig
+
+    def saving(figure, *args, **kwargs):
+        figures.append(figure)
+        return save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saving)
+    return figures
+
+
 @pytest.fixture(autouse=True)
 def _no_number_goes_wrong_in_silence() -> Iterator[None]:
     """Overflow, division by zero and nan are errors, but where the code expects them.

@@ -10,6 +10,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import sklearn
 from sklearn.base import clone
@@ -495,7 +496,7 @@ def test_it_does_not_matter_how_the_numbers_lie(form, digits) -> None:
         "every second": lambda: np.repeat(X, 2, axis=1)[:, ::2],
         "read-only": lambda: np.frombuffer(X.tobytes()).reshape(X.shape),
         "list": X.tolist,
-        "frame": lambda: pytest.importorskip("pandas").DataFrame(X),
+        "frame": lambda: pandas.DataFrame(X),
     }
     other = forms[form]()
     assert np.array_equal(fitted(small(), other, y).predict_proba(other), expected)

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
@@ -31,19 +30,6 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(trained_run: Path, tmp_path: Path) -> Path:
     """A copy of it, to be written into."""
     return Path(shutil.copytree(trained_run, tmp_path / "run"))
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[matplotlib.figure.Figure]:
-    """The figures that were drawn, to be looked into."""
-    figures, save = [], matplotlib.figure.Figure.savefig
-
-    def saving(figure, *args, **kwargs):
-        figures.append(figure)
-        return save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saving)
-    return figures
 
 
 def evaluated(capsys, *argv: str) -> dict[str, Any]:
@@ -309,7 +295,6 @@ def test_a_network_alone_has_to_be_told_its_data_set(folder: Path, tmp_path, cap
 
 
 def test_a_file_in_the_names_of_pytorch_is_evaluated_too(folder: Path, tmp_path, capsys) -> None:
-    pytest.importorskip("safetensors")
     file = tmp_path / "alone.safetensors"
     nn.save_model(file, nn.load_model(folder))
     assert evaluated(capsys, str(file), "--dataset", "digits") == evaluated(capsys, str(folder))

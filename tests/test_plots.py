@@ -1,6 +1,5 @@
 """The figure of a run: what is drawn, and that nothing covers anything else."""
 
-import matplotlib.figure
 import pytest
 
 import nnscratch as nn
@@ -22,19 +21,6 @@ def history(epochs: int, val: bool = True, first_loss: float = 2.0) -> list[nn.R
         )
         for k in range(1, epochs + 1)
     ]
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[matplotlib.figure.Figure]:
-    """The figures that were drawn, to be looked into."""
-    figures, save = [], matplotlib.figure.Figure.savefig
-
-    def saving(figure, *args, **kwargs):
-        figures.append(figure)
-        return save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saving)
-    return figures
 
 
 def series(axes) -> dict[str, tuple[list[float], list[float]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sklearn.neural_network import MLPClassifier
 
 import nnscratch as nn
@@ -122,9 +123,8 @@ def test_what_pytorch_wrote_is_shown_once_its_activation_is_said(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
     """The line that says what to do is Python, and it does."""
-    library = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "theirs.safetensors"
-    library.save_file({"0.weight": np.ones((10, 784), np.float32)}, path)
+    save_file({"0.weight": np.ones((10, 784), np.float32)}, path)
     code, what, fix = failure(capsys, str(path))
     assert (code, "does not say which activation" in what) == (2, True)
     monkeypatch.chdir(tmp_path)

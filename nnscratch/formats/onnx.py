@@ -29,7 +29,7 @@ from ..activations import (
     Tanh,
 )
 from ..environment import version
-from ..errors import UsageError
+from ..errors import UsageError, missing
 from ..hyper import values
 from ..losses import Loss, MeanSquaredError, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..model import MLP
@@ -118,8 +118,7 @@ def _library() -> Any:
         import onnx.numpy_helper
         import onnx.parser
     except ImportError:
-        what = "this needs the optional package 'onnx'"
-        raise UsageError(what, 'pip install "nnscratch[onnx]"') from None
+        raise missing("onnx") from None
     return onnx
 
 

@@ -21,7 +21,7 @@ from ..activations import Activation
 from ..archive import Unreadable, check_format, sensible
 from ..arrays import Array
 from ..environment import version
-from ..errors import UsageError
+from ..errors import missing
 from ..losses import Loss
 from ..model import MLP
 from . import native
@@ -89,8 +89,7 @@ def _library() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        what = "this needs the optional package 'safetensors'"
-        raise UsageError(what, 'pip install "nnscratch[safetensors]"') from None
+        raise missing("safetensors") from None
     return safetensors
 
 
