@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .command_line import Parser, folder
 from .errors import UsageError
-from .formats import READERS, native
+from .formats import load_model, native
 from .model import MLP
 
 PIXELS, CLASSES = 784, 10  # of every data set here: 28 x 28, ten digits
@@ -53,14 +53,9 @@ def load(path: Path) -> native.Saved:
     Raises CheckpointError for a file that is missing or damaged, UsageError for weights without
     their activation, as PyTorch writes them, and for a kind that is not read.
     """
-    if path.is_dir() or path.suffix == ".npz" or path.suffix not in READERS:
+    if path.is_dir() or path.suffix == ".npz":
         return native.read(path)
-    model = READERS[path.suffix](path)
-    if not isinstance(model, MLP):
-        what = f"{path} holds weights, and does not say which activation lies between them"
-        whole = 'nn.save_model("whole.npz", nn.load_model(path, activation="relu"))'
-        raise UsageError(what, f"make a file that says it: {whole}")
-    return native.Saved(model)
+    return native.Saved(load_model(path))
 
 
 def read(given: Namespace) -> Trained:

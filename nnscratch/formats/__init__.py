@@ -83,7 +83,8 @@ def load_model(
         return found
     if activation is None:
         what = f"{path} holds weights, and does not say which activation lies between them"
-        raise UsageError(what, 'say which, as in load_model(path, activation="relu")')
+        whole = 'nn.save_model("whole.npz", nn.load_model(path, activation="relu"))'
+        raise UsageError(what, f"say which, for good as here: {whole}")
     return found.network(activation, "softmax_cross_entropy" if loss is None else loss)
 
 
