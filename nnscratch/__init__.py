@@ -12,6 +12,7 @@ epoch 3: 94.8% right
 The parts are found by name in dicts; what lies there is called with the hyper-parameters.
 
     ACTIVATIONS     f(z) between two layers
+    DISTORTIONS     how the images are moved and bent, anew in each epoch
     FROM_KERAS      from the names and arguments of Keras to (optimizer, schedule)
     INITIALIZERS    the weights at the start
     LOADERS         in which portions the images come; called with a split
@@ -39,6 +40,8 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .curvature import Hessian
 from .datasets import Dataset, DatasetWarning, Split, load_dataset
 from .diagnosis import LayerHealth, diagnose
+from .distorted import DistortedLoader
+from .distortions import DISTORTIONS, Distortion
 from .elementwise import engine
 from .errors import (
     CheckpointError,
@@ -73,20 +76,28 @@ from .optim import (
     Wrapper,
 )
 from .progress import Progress, Record
+from .regularization import Regularization
 from .schedules import SCHEDULES, Schedule
 from .search_space import search_space, suggest
 
 if _TYPE_CHECKING:
+    from .committee import Committee
     from .estimator import NNClassifier
+
+_LATER = {"Committee": ".committee", "NNClassifier": ".estimator"}
 
 
 def __getattr__(name: str) -> _Any:
-    """NNClassifier is imported when it is asked for: scikit-learn takes a second to import."""
-    if name != "NNClassifier":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .estimator import NNClassifier
+    """Some are imported when they are asked for.
 
-    return NNClassifier
+    scikit-learn, which the estimator needs, takes a second to import, and a module that is a
+    command, too, is not to be there before it is run.
+    """
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name], __name__), name)
 
 
 def __dir__() -> list[str]:
@@ -95,6 +106,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ACTIVATIONS",
+    "DISTORTIONS",
     "FROM_KERAS",
     "INITIALIZERS",
     "LOADERS",
@@ -106,11 +118,14 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ClipNorm",
+    "Committee",
     "ContractError",
     "DataError",
     "Dataset",
     "DatasetWarning",
     "DecoupledDecay",
+    "DistortedLoader",
+    "Distortion",
     "DivergedError",
     "Elementwise",
     "Evaluation",
@@ -127,6 +142,7 @@ __all__ = [
     "Progress",
     "RateRange",
     "Record",
+    "Regularization",
     "Schedule",
     "Split",
     "State",

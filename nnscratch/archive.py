@@ -111,12 +111,12 @@ def read(path: Path, kind: str, fix: str, reader: Callable[[IO[bytes], int], Con
 
 
 def unpacked(
-    file: IO[bytes], size: int, kind: str, newest: int
+    file: IO[bytes], size: int, kind: str, known: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The description and the arrays in a file of that many bytes, each on a cache line.
 
     Raises Unreadable for anything that `packed` did not write, or wrote for something else than
-    that kind (see KINDS), or in a format newer than `newest`.
+    that kind (see KINDS), or in another format than `known`.
     """
     start = file.read(2)
     if not start:
@@ -136,7 +136,7 @@ def unpacked(
             if KINDS[kind] not in description:
                 others = [other for other, entry in KINDS.items() if entry in description]
                 raise Unreadable(f"it is a {others[0]}" if others else f"it has no {KINDS[kind]}")
-            check_format(description["format"], description["nnscratch"], newest)
+            check_format(description["format"], description["nnscratch"], known)
             about = description["arrays"]
             if {DESCRIPTION, *about} != set(members):
                 odd = sorted({DESCRIPTION, *about} ^ set(members))
@@ -162,13 +162,14 @@ def sensible() -> Iterator[None]:
         raise Unreadable(what) from None
 
 
-def check_format(number: Any, made_by: Any, newest: int) -> None:
+def check_format(number: Any, made_by: Any, known: int) -> None:
     if not isinstance(number, int) or number < 1:
         raise Unreadable(f"its format is {number!r:.80}")
-    if number > newest:
+    if number != known:
+        cure = "upgrade" if number > known else "read it with that version, or train anew"
         raise Unreadable(
             f"it has format {number} of nnscratch {made_by!r:.80}, and this is nnscratch "
-            f"{version('nnscratch')}, which knows up to {newest}: upgrade"
+            f"{version('nnscratch')}, which reads format {known}: {cure}"
         )
 
 

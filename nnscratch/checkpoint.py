@@ -21,7 +21,7 @@ from .optim.base import copied, leaves
 from .progress import Progress, Record
 from .slots import arrays_to_update
 
-FORMAT = 1  # version of the file
+FORMAT = 2  # version of the file
 NUMBERS = [  # of a Progress, as JSON holds them
     *("update", "examples", "seed", "optimizer", "loader", "first_epoch"),
     *("first_loss", "loss_sum", "seen", "seconds"),
@@ -33,11 +33,12 @@ NATURAL = Interval("[0, inf)")
 class Checkpoint:
     """A training run between two updates.
 
-    network    what the network is (see MLP.description)
-    w          the weights where the next gradient is wanted
-    progress   where the run stands, the optimizer's states among it
-    history    the records at the ends of its epochs
-    about      what else the run wants to find again, as JSON can hold it
+    network      what the network is (see MLP.description)
+    w            the weights where the next gradient is wanted
+    statistics   the means and variances of its batch normalizations
+    progress     where the run stands, the optimizer's states among it
+    history      the records at the ends of its epochs
+    about        what else the run wants to find again, as JSON can hold it
 
     >>> model, loader = nn.MLP([3, 3]), nn.batch(nn.Split(np.eye(3), np.arange(3)))
     >>> progress = nn.Progress()
@@ -50,6 +51,7 @@ class Checkpoint:
 
     network: dict[str, Any]
     w: Array
+    statistics: Array
     progress: Progress
     history: list[Record] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +61,8 @@ class Checkpoint:
 
         The weights are those where the next gradient is wanted; `fit` brings back those to
         evaluate, where an optimizer has others. CheckpointError, before anything changes, if the
-        network or the optimizer is another one, or a number is not finite.
+        network or the optimizer is another one, or a number is not finite; UsageError for an
+        optimizer that cannot train such a network.
         """
         now = json.loads(json.dumps(model.description))
         names = {**self.network, **now}
@@ -69,15 +72,17 @@ class Checkpoint:
             for name in names
             if self.network.get(name) != now.get(name)
         ]
-        if other or self.w.shape != model.w.shape or self.w.dtype != model.w.dtype:
+        arrays = [("weights", self.w, model.w), ("statistics", self.statistics, model.statistics)]
+        if other or any((a.shape, a.dtype) != (b.shape, b.dtype) for _, a, b in arrays):
             raise CheckpointError(
                 f"the checkpoint is of another network: {'; '.join(other) or 'other weights'}",
                 "make the network as it was",
             )
-        _check_finite("weights", self.w)
+        for name, array, _ in arrays:
+            _check_finite(name, array)
         if not self.progress.is_new:
             self._check_states(optimizer, [w for w, _ in arrays_to_update(model, optimizer)])
-        model.w = self.w
+        model.w, model.statistics[...] = self.w, self.statistics
         states = [copied(state) for state in self.progress.states]
         return replace(self.progress, states=states)
 
@@ -141,7 +146,7 @@ def to_bytes(
     if not progress.is_whole:
         what = f"the run was broken off in the middle of update {progress.update + 1}"
         raise UsageError(what, "save it while a record is held")
-    arrays: dict[str, Any] = {"w": progress.gradient_point(model)}
+    arrays: dict[str, Any] = {"w": progress.gradient_point(model), "statistics": model.statistics}
     states = [_coded(state, f"{k}", arrays) for k, state in enumerate(progress.states)]
     description = {
         "network": model.description,
@@ -191,7 +196,7 @@ def from_file(file: IO[bytes], size: int) -> Checkpoint:
     description, arrays = unpacked(file, size, "checkpoint", FORMAT)
     with sensible():
         json.dumps([description["history"], description["about"]], allow_nan=False)  # has no nan
-        w = arrays.pop("w")
+        w, statistics = arrays.pop("w"), arrays.pop("statistics")
         states = description["states"]
         if not all(isinstance(state, dict) for state in states):
             raise Unreadable("its states are none")
@@ -201,6 +206,7 @@ def from_file(file: IO[bytes], size: int) -> Checkpoint:
         return Checkpoint(
             network=dict(description["network"]),
             w=w,
+            statistics=statistics,
             progress=_progress(description["progress"], decoded),
             history=[_record(entry) for entry in description["history"]],
             about=dict(description["about"]),

@@ -1,6 +1,6 @@
 """The curvature of the loss: products of its second derivatives with vectors, from gradients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,8 +30,11 @@ class Hessian:
         H v = (g(w + h v) - g(w - h v)) / (2 h)      h = eps^(1/3) (1 + |w|) / |v|
 
     g is the gradient from backpropagation, eps the precision of float64. No matrix is formed: each
-    product costs two gradients of these examples. All is computed in double precision, on a copy
-    of the network as it is now; the network itself is not changed, and the copy does not follow it.
+    product costs two gradients of these examples. The loss is that of the whole network, without
+    dropout, with the penalties of its regularization, and with batches normalized over these
+    examples. All is computed in double precision, on a
+    copy of the network as it is now; the network itself is not changed, and the copy does not
+    follow it.
 
     With kinks (ReLU) there are no second derivatives where a unit switches: the products then are
     differences of gradients over the step h.
@@ -58,6 +61,8 @@ class Hessian:
             "zeros",
             model.loss,
             bias=model.bias,
+            batch_norm=model.batch_norm,
+            regularization=replace(model.regularization, dropout=0.0, input_dropout=0.0),
             dtype="float64",
         )
         self._w = model.w.astype(np.float64)

@@ -13,6 +13,7 @@ import numpy as np
 from . import activations, losses
 from .datasets import Split
 from .errors import UsageError
+from .formats.folding import folded
 from .hyper import Part, described, known_name, values
 from .model import MLP
 from .trained import CLASSES, Trained
@@ -31,12 +32,13 @@ def page(network: Trained, tested: Split | None = None) -> str:
     """The page, with the weights inside and nothing to fetch.
 
     `tested` are the images of which a few can be chosen instead of drawn: bytes, 28 x 28. The
-    weights keep their dtype; sums are computed in double precision.
+    weights keep their dtype; sums are computed in double precision. Batch normalization is part of
+    the weights there (see `folding`), and what only training needs, such as dropout, is left out.
 
     Raises UsageError for another data set than "mnist" and "digits", and for an activation or loss
     of one's own, which JavaScript does not know.
     """
-    model = network.model
+    model = folded(network.model)
     dataset = known_name(CENTRING, "data set of digits", network.dataset)
     data = {
         "sizes": model.sizes,
@@ -51,7 +53,7 @@ def page(network: Trained, tested: Split | None = None) -> str:
     }
     template = Template(PAGE.read_text(encoding="utf-8"))
     parts = {  # no text of a user's is among them that could end the element it stands in
-        "about": _about(model, dataset),
+        "about": _about(network.model, dataset, len(model.w)),
         "centring": CENTRING[dataset],
         "data": json.dumps(data, allow_nan=False),
     }
@@ -84,12 +86,16 @@ def _examples(tested: Split) -> list[dict[str, Any]]:
     ]
 
 
-def _about(model: MLP, dataset: str) -> str:
+def _about(model: MLP, dataset: str, weights: int) -> str:
     numbers = "".join(f", {name} {value:g}" for name, value in values(model.activation).items())
+    of_loss = "".join(f", {name} {value:g}" for name, value in values(model.loss).items() if value)
+    learned = f"trained on {dataset}"
+    if model.moving:
+        learned += " with batch normalization, which is folded into the weights"
     return (
-        f"{'-'.join(map(str, model.sizes))} {model.activation.name}{numbers}, {model.loss.name}, "
-        f"trained on {dataset}: {len(model.w):,} weights in {model.dtype}, at work in this page. "
-        "Nothing is sent."
+        f"{'-'.join(map(str, model.sizes))} {model.activation.name}{numbers}, "
+        f"{model.loss.name}{of_loss}, "
+        f"{learned}: {weights:,} weights in {model.dtype}, at work in this page. Nothing is sent."
     )
 
 

@@ -56,6 +56,10 @@ def diagnose(
 ) -> list[LayerHealth]:
     """The health of each layer, at these images.
 
+    The gradient is one as training sees it: with penalties, units left out (the seed of the model
+    says which), and batches normalized over these images. The units are those of the network as it
+    is evaluated.
+
     `before` are the weights before an update, a vector like model.w, and `now` those after it,
     model.w if not given. The gradient of these images is left in model.dw. Raises UsageError for a
     vector of another length.
@@ -72,7 +76,7 @@ def diagnose(
         if w is not None and w.shape != model.w.shape:
             what = f"{name} has shape {w.shape}, and the network {len(model.w):,} weights"
             raise UsageError(what, "give a vector like model.w")
-    model.loss_and_grad(x, labels)
+    model.loss_and_grad(x, labels, np.random.default_rng(model.seed))
     units = _units(model, x)
     start, health = 0, []
     for k, matrix in enumerate(model.matrices):

@@ -5,6 +5,7 @@ from __future__ import annotations  # help() shows ArrayLike, and not what it st
 import copy
 import math
 import numbers
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -32,6 +33,7 @@ from .model import MLP
 from .nested import nested, with_nested
 from .optim import OPTIMIZERS, Optimizer
 from .progress import Progress, Record
+from .regularization import Regularization
 from .schedules import SCHEDULES, ConstantRate, Schedule
 from .sklearn_callbacks import CallbackSupportMixin, with_callbacks
 from .wording import progress as in_words
@@ -42,6 +44,7 @@ PARTS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "loss": (Loss, LOSSES),
     "optimizer": (Optimizer, OPTIMIZERS),
     "schedule": (Schedule, SCHEDULES),
+    "regularization": (Regularization, {"none": Regularization}),
 }
 COUNT = Interval("[1, inf)")
 
@@ -65,6 +68,9 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         activation, init, loss, optimizer, schedule
                               names of a registry, or records such as OPTIMIZERS["adam"](lr=0.01);
                               their numbers are parameters too: optimizer__lr, activation__slope
+        regularization        "none", or a record such as nn.Regularization(dropout=0.5); its
+                              numbers are regularization__dropout, regularization__l2, ...
+        batch_norm            whether every hidden layer has batch normalization
         batch_size            examples in a batch, or all of them if they are fewer
         max_iter              epochs at most
         tol, n_iter_no_change stop after more than so many epochs without an improvement by tol, of
@@ -96,10 +102,10 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
     Raises ValueError (UsageError) for a parameter or data out of range, DivergedError where the
     loss does, and warns with ConvergenceWarning if max_iter ends it.
 
-    Unlike MLPClassifier it takes validation examples in `fit` and has the curve of their loss,
-    raises where the training diverges, and has no alpha: weight decay is a number of an optimizer.
-    For two classes it has two outputs. Ctrl-C ends a fit with KeyboardInterrupt, and leaves what
-    was learned by then.
+    Unlike MLPClassifier it takes validation examples in `fit` and has the curve of their loss, and
+    raises where the training diverges. Its alpha is regularization__l2 times batch_size here, and
+    0 by default. For two classes there are two outputs. Ctrl-C ends a fit with KeyboardInterrupt,
+    and leaves what was learned by then.
     """
 
     best_validation_score_: float | None
@@ -113,6 +119,8 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         optimizer: str | Optimizer = "adam",
         schedule: str | Schedule = "constant",
         *,
+        regularization: str | Regularization = "none",
+        batch_norm: bool = False,
         batch_size: int = 128,
         max_iter: int = 200,
         tol: float = 1e-4,
@@ -130,6 +138,8 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
+        self.regularization = regularization
+        self.batch_norm = batch_norm
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
@@ -195,10 +205,10 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
         if not goes_on:
             self._begin(model)
         self._progress = Progress()
-        best_w: Array | None = None
+        best: tuple[Array, Array] | None = None  # weights and statistics
         if self.early_stopping and val is not None and goes_on:
             patience.is_best(model.evaluate(val.x, val.labels).accuracy)
-            best_w = model.w.copy()
+            best = model.w.copy(), model.statistics.copy()
         seen = {"estimator": self, "X": train.images, "y": self.classes_[train.labels]}
         task = self._init_callback_context(max_subtasks=max_iter)
         task.call_on_fit_task_begin(**seen)
@@ -210,7 +220,7 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
                 record = next(epochs)
                 score: Any = record.val_accuracy if self.early_stopping else -record.train_loss
                 if patience.is_best(score) and self.early_stopping:
-                    best_w = model.w.copy()
+                    best = model.w.copy(), model.statistics.copy()
                 stop = epoch.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
                 if stop or patience.is_over:
                     break
@@ -222,10 +232,10 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
                     stacklevel=3,  # beyond the decorator
                 )
         finally:  # also after Ctrl-C there is something to predict with, and to go on from
-            if best_w is not None:
-                model.w = best_w
+            if best is not None:
+                model.w, model.statistics[...] = best
                 self.best_validation_score_ = patience.best
-            if best_w is not None or not self._progress.is_whole:
+            if best is not None or not self._progress.is_whole:
                 self._progress = Progress()  # the optimizer's memory is that of other weights
         task.call_on_fit_task_end(**seen, reconstruction_attributes=self._fitted)
         return self
@@ -300,6 +310,8 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
             self.init,
             self.loss,
             int(seed),
+            batch_norm=self.batch_norm,
+            regularization=as_part(*PARTS["regularization"], self.regularization),
             dtype=self.dtype or dtype,
         )
         if not goes_on:
@@ -398,8 +410,8 @@ class NNClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # typ
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases, shapes (out,); views into the network."""
-        return [p.w for p in self.model_.parameters if p.w.ndim == 1]
+        """The biases, shapes (out,), of the layers that have one; views into the network."""
+        return [p.w for p in self.model_.parameters if re.fullmatch(r"b\d+", p.name)]
 
     @property
     def loss_(self) -> float:

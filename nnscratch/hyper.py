@@ -249,6 +249,6 @@ def as_part(base: type[AnyPart], registry: Mapping[str, Any], part: str | AnyPar
     if not isinstance(part, base):
         raise UsageError(
             f"{part!r} is no {kind}",
-            f"give a name, or a record like {next(iter(registry.values()))()}",
+            f"give a name, or a record like {next(iter(registry.values()))()!r}",
         )
     return part

@@ -4,7 +4,8 @@ A layer remembers what its last forward pass saw; `backward` belongs to that pas
 return lies in the layer's own buffers and holds until the next pass.
 """
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +14,23 @@ from .arrays import Array, RowBuffer
 from .errors import UsageError
 
 
-class Layer(Protocol):
+class Layer(ABC):
     """One step of the network, there and back."""
 
+    @abstractmethod
     def forward(self, x: Array) -> Array:
         """The layer's output for the rows of x, one row for each example."""
 
+    def forward_training(self, x: Array, rng: np.random.Generator | None) -> Array:
+        """The output from which the network learns; for most layers it is the same."""
+        return self.forward(x)
+
+    @abstractmethod
     def backward(self, dy: Array) -> Array | None:
         """From the derivative of the loss by the output to that by the input."""
 
 
-class Dense:
+class Dense(Layer):
     """z = x W + b.
 
         x (n, in)    W (in, out)    b (out,)    z (n, out)
@@ -68,7 +75,7 @@ class Dense:
         return x.T @ x, self.dz.T @ self.dz
 
 
-class Activate:
+class Activate(Layer):
     """a = f(z), element by element;  dz = da f'(z)."""
 
     def __init__(self, activation: Activation, units: int, dtype: np.dtype[Any]) -> None:
@@ -87,6 +94,141 @@ class Activate:
         dz = self._dz.rows(len(da))
         self.activation.backward(da, self.z, self.a, dz)
         return dz
+
+
+class Dropout(Layer):
+    """Leave out units at random while the network learns.
+
+        y = x m        m = 0 with probability `rate`, 1 / (1 - rate) otherwise, for each unit and
+                       example;  dx = dy m
+
+    The mean of y is x, which is what the trained network uses: forward gives x itself.
+
+    Source: Srivastava et al., JMLR 15, 2014, section 4, who leave y unscaled and multiply the
+    trained weights by 1 - rate instead; the two are the same network.
+    """
+
+    def __init__(self, rate: float, units: int, dtype: np.dtype[Any]) -> None:
+        self.rate = rate
+        self.mask: Array | None = None
+        self._mask, self._y, self._dx = (RowBuffer(units, dtype) for _ in range(3))
+
+    def forward(self, x: Array) -> Array:
+        self.mask = None
+        return x
+
+    def forward_training(self, x: Array, rng: np.random.Generator | None) -> Array:
+        if rng is None:
+            what = "the network leaves out units at random while it learns"
+            raise UsageError(what, "give the random numbers: rng=np.random.default_rng(0)")
+        self.mask = mask = self._mask.rows(len(x))
+        rng.random(out=mask, dtype=mask.dtype.type)
+        np.greater_equal(mask, self.rate, out=mask)
+        mask *= 1 / (1 - self.rate)
+        y = self._y.rows(len(x))
+        np.multiply(x, mask, out=y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        if self.mask is None:
+            return dy
+        dx = self._dx.rows(len(dy))
+        np.multiply(dy, self.mask, out=dx)
+        return dx
+
+
+class BatchNorm(Layer):
+    """Give the sums of each unit a mean and a deviation of their own, whatever comes in.
+
+        x^ = (x - m) / sqrt(v + eps)          m, v the mean and the variance over the batch
+        y = gamma x^ + beta
+
+        dbeta = sum dy        dgamma = sum dy x^        sums over the n examples of the batch
+        dx = gamma / sqrt(v + eps) (dy - dbeta / n - x^ dgamma / n)
+
+    gamma, beta, their gradients, and mean and variance are views into the vectors of the model,
+    each of shape (units,). The trained network takes mean and variance instead of m and v, and its
+    dx is gamma dy / sqrt(variance + eps). They follow m and n v / (n - 1) from update to update,
+
+        mean <- mean + rate (m - mean)        variance likewise
+
+    and are those of the weights where gradients were taken, also where an optimizer has others
+    evaluated, such as an average; of two gradients of one batch (SAM) the last one counts.
+
+    Raises UsageError for a batch of one example, which has no variance.
+
+    Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 1 and the derivatives of section 3. Their
+    algorithm 2 computes mean and variance once, after training; moving averages are what is done
+    since, PyTorch with a rate of 0.1, as here, Keras with one of 0.01, which needs hundreds of
+    updates to forget where it began. eps is PyTorch's; Keras has 1e-3.
+    """
+
+    EPS = 1e-5
+    RATE = 0.1
+
+    def __init__(
+        self,
+        gamma: Array,
+        beta: Array,
+        dgamma: Array,
+        dbeta: Array,
+        mean: Array,
+        variance: Array,
+    ) -> None:
+        self.gamma, self.beta, self.dgamma, self.dbeta = gamma, beta, dgamma, dbeta
+        self.mean, self.variance = mean, variance
+        units, dtype = len(gamma), gamma.dtype
+        self._x_hat, self._y, self._dx = (RowBuffer(units, dtype) for _ in range(3))
+
+    def forward(self, x: Array) -> Array:
+        self.by_batch = False
+        x_hat = np.subtract(x, self.mean, out=self._x_hat.rows(len(x)))
+        return self._scaled(x_hat, self.variance)
+
+    def forward_training(self, x: Array, rng: np.random.Generator | None) -> Array:
+        n = len(x)
+        if n < 2:
+            raise UsageError(
+                "batch normalization needs two examples or more in a batch, got 1",
+                "choose a batch size of at least 2, and one that leaves no single example over",
+            )
+        self.by_batch, self.n = True, n
+        # added up in double precision: x may be large, and its deviation small
+        self.m = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+        x_hat = np.subtract(x, self.m, out=self._x_hat.rows(n))
+        squares = np.einsum("ij,ij->j", x_hat, x_hat, dtype=np.float64)
+        self.v = (squares / n).astype(x.dtype)
+        return self._scaled(x_hat, self.v)
+
+    def _scaled(self, x_hat: Array, variance: Array) -> Array:
+        """y for the differences from the mean, which become x^."""
+        scale = 1 / np.sqrt(variance + self.EPS)
+        x_hat *= scale
+        y = self._y.rows(len(x_hat))
+        np.multiply(x_hat, self.gamma, out=y)
+        y += self.beta
+        self.x_hat, self.scale = x_hat, scale  # of the last pass in whichever thread, as z and a
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        n = len(dy)
+        dx = self._dx.rows(n)
+        np.sum(dy, axis=0, out=self.dbeta)
+        np.einsum("ij,ij->j", dy, self.x_hat, out=self.dgamma)
+        if self.by_batch:  # m and v depend on x, too
+            np.multiply(self.x_hat, self.dgamma / -n, out=dx)
+            dx += dy
+            dx -= self.dbeta / n
+        else:
+            np.copyto(dx, dy)
+        dx *= self.gamma * self.scale
+        return dx
+
+    def follow(self) -> None:
+        """Move mean and variance towards those of the last batch that it learned from."""
+        n = self.n
+        self.mean += self.RATE * (self.m - self.mean)
+        self.variance += self.RATE * (n / (n - 1) * self.v - self.variance)
 
 
 def check_fills(activation: Activation, dtype: np.dtype[Any]) -> None:

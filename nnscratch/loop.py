@@ -21,7 +21,7 @@ from .model import MLP
 from .optim import NEEDS, OPTIMIZERS, Optimizer
 from .progress import Progress, Record
 from .schedules import SCHEDULES, Schedule
-from .slots import Slot, arrays_to_update, refuse_shared, update_all
+from .slots import Slot, arrays_to_update, end_update, refuse_shared, update_all
 
 SUPPLIED = {"loss", "norm", "moments"}  # what the network gives of what an optimizer may need
 RAW = 100.0  # inputs so large are pixels that nobody has divided
@@ -72,7 +72,6 @@ def fit(
     schedule = as_part(Schedule, SCHEDULES, schedule)  # type: ignore[type-abstract]
     count = Interval("[1, inf)")
     epochs = checked("epochs", epochs, int, count, "give the number of passes over the images")
-    check_supplied(optimizer)
     for name, value, kind, fix in (
         ("loader", loader, Loader, "give a loader, such as nn.mini_batch(nn.Split(x, labels))"),
         ("val", val, Split | None, "give the validation images as nn.Split(x, labels)"),
@@ -80,6 +79,7 @@ def fit(
     ):
         if not isinstance(value, kind):
             raise UsageError(f"{name} is {value!r:.80}", fix)
+    check_together(model, optimizer, loader)
     return _records(
         model, optimizer, loader, epochs, schedule, val, _wanted(every), progress or Progress()
     )
@@ -125,11 +125,13 @@ def _records(
                 loss = take_gradient(model, slots, optimizer, x, labels, progress)
                 check_loss(loss, progress, model, scheduled, x)
                 update_all(slots, scheduled)
-                progress.examples += len(labels)
+                gradients = 1
                 while again := [slot for slot in slots if optimizer.same_batch(slot.state)]:
                     take_gradient(model, slots, optimizer, x, labels, progress)
                     update_all(again, scheduled)
-                    progress.examples += len(labels)
+                    gradients += 1
+                end_update(model, slots, optimizer)
+                progress.examples += gradients * len(labels)
             if progress.update == 0:
                 refuse_shared(optimizer, progress.states)
             progress.update += 1
@@ -199,6 +201,17 @@ def _warn_of_raw_pixels(split: Split) -> None:
         warnings.warn(message, NnscratchWarning, stacklevel=4)
 
 
+def check_together(model: MLP, optimizer: Optimizer, loader: Loader) -> None:
+    """UsageError for a network, an optimizer and batches that do not go together."""
+    check_supplied(optimizer)
+    arrays_to_update(model, optimizer)
+    if model.moving and 1 in (loader.batch_size, len(loader.split) % loader.batch_size):
+        raise UsageError(
+            f"batch normalization needs two images or more in a batch, and {loader} has one of one",
+            "choose a batch size of at least 2 that leaves no single image over",
+        )
+
+
 def check_supplied(optimizer: Optimizer) -> None:
     """UsageError for an optimizer that needs what the network does not give."""
     if missing := sorted(optimizer.needs - SUPPLIED):
@@ -218,13 +231,17 @@ def take_gradient(
     """The loss of the batch; its gradient is left in model.dw.
 
     What the optimizer needs besides is put into the state of each slot. The number of gradients
-    before picks the random labels that the moments take.
+    before the update picks the random labels that the moments take, and the units that are left
+    out: a batch that is seen again within an update has the same.
     """
     moments: list[tuple[Array, Array]] = []
     if "moments" in optimizer.needs:  # first of all, since it overwrites the gradient
         rng = np.random.default_rng(seeds.stream(progress.seed, seeds.FISHER, progress.examples))
         moments = model.moments(x, rng)
-    loss = model.loss_and_grad(x, labels)
+    drop = None
+    if model.draws:
+        drop = np.random.default_rng(seeds.stream(progress.seed, seeds.DROP, progress.examples))
+    loss = model.loss_and_grad(x, labels, drop)
     norm = 0.0
     if "norm" in optimizer.needs:  # in double precision, where no square is too large
         norm = math.sqrt(np.einsum("i,i->", model.dw, model.dw, dtype=np.float64))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .activations import Sigmoid
 from .arrays import Array, Labels, scratch
-from .hyper import Part
+from .hyper import Part, hyper
 
 
 class Loss(Part):
@@ -68,37 +68,54 @@ class Loss(Part):
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    """L = -log a_label with a = softmax(z);  dL/dz = a - y.
+    """L = -sum_j y_j log a_j with a = softmax(z);  dL/dz = a - y.
 
-    a_j = exp(z_j) / sum_k exp(z_k), computed after subtracting the largest z, which cancels.
+    y_j = 1 - s + s / classes for the right class and s / classes for each other; s, `smoothing`, is
+    usually 0, and L is then -log a_label. a_j = exp(z_j) / sum_k exp(z_k), computed after
+    subtracting the largest z, which cancels.
+
+    Source of the smoothing: Szegedy et al., arXiv 1512.00567, section 7, with the same share for
+    each class. As in PyTorch and Keras the loss of an evaluation is smoothed as well.
     """
 
     name = "softmax_cross_entropy"
     output_activation = "softmax"
+
+    smoothing: float = hyper(0.0, "[0, 1)", "share of each label that is given to all classes")
 
     def output(self, z: Array, a: Array) -> None:
         self._softmax(z, a)
 
     def forward(self, z: Array, labels: Labels, a: Array) -> float:
         largest, sums = self._softmax(z, a)
-        # -log a_label = log(sum_k exp(z_k - largest)) + largest - z_label
+        # -log a_j = log(sum_k exp(z_k - largest)) + largest - z_j, of which y takes the mean
         losses = np.log(sums, out=scratch("losses", len(z), np.float64), dtype=np.float64)
         with np.errstate(over="ignore"):  # a loss beyond 1e308 is inf
             losses += largest
-            losses -= at_labels(z, labels)
+            right = at_labels(z, labels)
+            if self.smoothing:
+                right *= 1 - self.smoothing
+                share = np.full(z.shape[1], self.smoothing / z.shape[1], z.dtype)
+                right += np.dot(z, share, out=scratch("smoothed", len(z), z.dtype))
+            losses -= right
             return float(losses.sum())
 
     def backward(self, a: Array, labels: Labels, dz: Array) -> None:
-        subtract_one_hot(a, labels, dz)
+        subtract_one_hot(a, labels, dz, 1 - self.smoothing)
+        if self.smoothing:
+            dz -= self.smoothing / dz.shape[1]
 
     def sampled_backward(self, a: Array, rng: np.random.Generator, dz: Array) -> None:
-        """One class for each example, drawn with the probabilities a."""
+        """One class for each example, drawn with the probabilities a.
+
+        Smoothed labels have the same Fisher matrix: it is the curvature by z, where no y is in.
+        """
         drawn = rng.random((len(a), 1)) < a.cumsum(axis=1, dtype=np.float64)
         drawn[:, -1] = True  # the sum may be rounded to less than 1
         subtract_one_hot(a, drawn.argmax(axis=1), dz)
 
     def blind(self, classes: int) -> float:
-        """log n, 2.303 for ten classes."""
+        """log n, 2.303 for ten classes, whatever the smoothing."""
         return math.log(classes)
 
     @staticmethod
@@ -185,11 +202,11 @@ class MeanSquaredError(Loss):
         return (1 - 1 / classes) / 2
 
 
-def subtract_one_hot(a: Array, labels: Labels, out: Array) -> None:
-    """out <- a - y, where row i of y is 1 in column labels[i] and 0 elsewhere."""
+def subtract_one_hot(a: Array, labels: Labels, out: Array, one: float = 1) -> None:
+    """out <- a - y, where row i of y is `one` in column labels[i] and 0 elsewhere."""
     np.copyto(out, a)
     right = at_labels(out, labels)
-    right -= 1
+    right -= one
     put_at_labels(out, labels, right)
 
 

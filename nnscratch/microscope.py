@@ -20,7 +20,7 @@ from .model import MLP
 from .optim import OPTIMIZERS, Elementwise, Optimizer
 from .optim.base import leaves
 from .progress import Progress
-from .slots import Slot, arrays_to_update, update_all
+from .slots import Slot, arrays_to_update, end_update, update_all
 
 if TYPE_CHECKING:  # matplotlib takes 0.4 s to import, and only those who draw need it
     from matplotlib.figure import Figure
@@ -155,14 +155,14 @@ def microscope(
     slots = [Slot(w, dw, optimizer.init(w)) for w, dw in arrays_to_update(model, optimizer)]
     progress = Progress(seed=model.seed, states=[slot.state for slot in slots])
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    (x, labels), due = next(batches), slots
+    (x, labels), due, gradients = next(batches), slots, 0  # gradients of this batch
     rows: list[dict[str, float]] = []
     formulas: list[list[Line]] = []
     for t in range(1, steps + 1):
         with np.errstate(over="ignore", invalid="ignore"):  # checked for here, by name
             loss = take_gradient(model, slots, optimizer, x, labels, progress)
             check_loss(loss, progress, model, optimizer, x)
-        progress.update, progress.examples = t, progress.examples + len(labels)
+        progress.update, gradients = t, gradients + 1
         if place is None:
             place = int(np.abs(model.parameters[0].dw).argmax())
         slot, k = _slot_of(model, slots, place)
@@ -173,6 +173,8 @@ def microscope(
         rows.append(row | {"moved": float(slot.w.flat[k]) - row["w"]})
         due = [one for one in slots if optimizer.same_batch(one.state)]
         if not due:
+            end_update(model, slots, optimizer)
+            progress.examples, gradients = progress.examples + gradients * len(labels), 0
             (x, labels), due = next(batches), slots
     kept = [j for j, same in enumerate(zip(*formulas, strict=True)) if any(x.matters for x in same)]
     lines = [[step[j] for j in kept] for step in formulas]

@@ -16,8 +16,9 @@ from .datasets.split import Pixels
 from .errors import UsageError
 from .hyper import Interval, as_part, checked, described, in_words
 from .initializers import INITIALIZERS, Initializer
-from .layers import Activate, Dense, Layer
+from .layers import Activate, BatchNorm, Dense, Dropout, Layer
 from .losses import LOSSES, Loss
+from .regularization import NONE, Regularization
 
 CHUNK = 1024  # rows that pass through the network at a time; more would only need more memory
 
@@ -72,6 +73,15 @@ class MLP:
     each layer, of shape (in + 1, out), whose last row is the bias. Assigning to `w` or `dw` copies
     into the vector. A copy or a pickle of a model is a model of its own.
 
+    With `batch_norm` every hidden layer is x W, batch normalization, activation; gamma1 and beta1
+    stand in the place of b1. `statistics` is the vector of the means and variances that it uses
+    once it is trained, and `moving` has the views into it, mean1, variance1, ...
+
+    `regularization`, an `nn.Regularization`, says what is punished, limited or left out at random.
+    A loop of one's own gives `loss_and_grad` a random generator where units are left out, another
+    one for each update, and calls `after_update` after it where weights are limited or batches
+    normalized. `fit` sees to both.
+
     x, shape (n, inputs), may be an array or the `Pixels` of a split or loader. Labels, shape
     (n,), are whole numbers from 0 to outputs - 1. Wrong shapes, types and labels raise UsageError.
     """
@@ -85,6 +95,8 @@ class MLP:
         seed: int = 0,
         *,
         bias: bool = True,
+        batch_norm: bool = False,
+        regularization: Regularization = NONE,
         dtype: DTypeLike = "float32",
     ) -> None:
         fix = "write the units of each layer from inputs to outputs, like [784, 1000, 10]"
@@ -97,13 +109,26 @@ class MLP:
         self.activation = as_part(Activation, ACTIVATIONS, activation)  # type: ignore[type-abstract]
         self.init = as_part(Initializer, INITIALIZERS, init)  # type: ignore[type-abstract]
         self.loss = as_part(Loss, LOSSES, loss)  # type: ignore[type-abstract]
+        if not isinstance(regularization, Regularization):
+            what = f"regularization is {regularization!r:.80}"
+            raise UsageError(what, "give a record like nn.Regularization(dropout=0.5)")
+        self.regularization = regularization
+        self.batch_norm = batch_norm
         self.seed, self.bias, self.dtype = seed, bias, np.dtype(dtype)
 
         shapes: dict[str, tuple[int, ...]] = {}
+        augmented: dict[str, tuple[int, ...]] = {}
+        moments: dict[str, tuple[int, ...]] = {}
+        last = len(sizes) - 1
         for k, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
             shapes[f"W{k}"] = (fan_in, fan_out)
-            if bias:
-                shapes[f"b{k}"] = (fan_out,)
+            vectors = [f"b{k}"] if bias else []
+            if batch_norm and k < last:
+                vectors = [f"gamma{k}", f"beta{k}"]
+                moments |= {f"mean{k}": (fan_out,), f"variance{k}": (fan_out,)}
+            shapes |= dict.fromkeys(vectors, (fan_out,))
+            augmented[f"W{k}"] = (fan_in + len(vectors), fan_out)
+        self._shapes = shapes
         length = sum(math.prod(shape) for shape in shapes.values())
         needed = 2 * length * self.dtype.itemsize
         if needed > memory():
@@ -117,19 +142,35 @@ class MLP:
         self._gradient_sum = aligned_zeros((0,), dtype)
         w_views, dw_views = _views(self.w, shapes), _views(self.dw, shapes)
         self.parameters = [Parameter(name, w_views[name], dw_views[name]) for name in shapes]
-        augmented = {f"W{k}": (n + bias, m) for k, (n, m) in enumerate(pairwise(sizes), start=1)}
         w_layers, dw_layers = _views(self.w, augmented), _views(self.dw, augmented)
         self.matrices = [Parameter(name, w_layers[name], dw_layers[name]) for name in augmented]
 
+        self.statistics: Array = aligned_zeros((sum(map(math.prod, moments.values())),), dtype)
+        self.moving = _views(self.statistics, moments)
+
         rng = np.random.default_rng(seeds.stream(seed, seeds.INIT))
         self.layers: list[Layer] = []
+        if regularization.input_dropout:
+            self.layers.append(Dropout(regularization.input_dropout, sizes[0], self.dtype))
         for k, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
             W, b = w_views[f"W{k}"], w_views.get(f"b{k}")
             dW, db = dw_views[f"W{k}"], dw_views.get(f"b{k}")
             W[...] = self.init.sample(rng, fan_in, fan_out)
             self.layers.append(Dense(W, b, dW, db, is_first=k == 1))
-            if k < len(sizes) - 1:
-                self.layers.append(Activate(self.activation, fan_out, self.dtype))
+            if k == last:
+                break
+            if batch_norm:
+                gamma, beta = w_views[f"gamma{k}"], w_views[f"beta{k}"]
+                dgamma, dbeta = dw_views[f"gamma{k}"], dw_views[f"beta{k}"]
+                mean, variance = self.moving[f"mean{k}"], self.moving[f"variance{k}"]
+                gamma[...], variance[...] = 1, 1
+                self.layers.append(BatchNorm(gamma, beta, dgamma, dbeta, mean, variance))
+            self.layers.append(Activate(self.activation, fan_out, self.dtype))
+            if regularization.dropout:
+                self.layers.append(Dropout(regularization.dropout, fan_out, self.dtype))
+        self.draws = any(isinstance(layer, Dropout) for layer in self.layers)  # wants an rng
+        self._weights = [(layer.W, layer.dW) for layer in self.layers if isinstance(layer, Dense)]
+        self._norms = [layer for layer in self.layers if isinstance(layer, BatchNorm)]
         self._a = RowBuffer(sizes[-1], dtype)
         self._dz = RowBuffer(sizes[-1], dtype)
 
@@ -177,6 +218,8 @@ class MLP:
         ]
         for k, layer in enumerate(self.matrices, start=1):
             name = self.loss.output_activation if k == last else in_words(self.activation)
+            if self.batch_norm and k < last:
+                name = f"batch_norm, {name}"
             shape = f"(None, {self.sizes[k]})"
             rows.append((f"dense {k}", shape, name, in_words(self.init), f"{layer.w.size:,}"))
         rows.append(("total", "", "", "", f"{len(self.w):,}"))
@@ -186,7 +229,8 @@ class MLP:
             for *cells, number in rows
         ]
         memory = f"{self.w.nbytes:,} bytes of {self.dtype}, and as many for the gradient"
-        return "\n".join([*lines, memory])
+        limits = [f"regularization: {self.regularization}"] if self.regularization != NONE else []
+        return "\n".join([*lines, memory, *limits])
 
     @property
     def description(self) -> dict[str, Any]:
@@ -196,22 +240,34 @@ class MLP:
             "activation": described(self.activation),
             "loss": described(self.loss),
             "bias": self.bias,
+            "batch_norm": self.batch_norm,
+            "regularization": described(self.regularization),
             "dtype": self.dtype.name,
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("sizes", "activation", "init", "loss", "seed", "bias", "dtype", "w", "dw")
+        names = ["sizes", "activation", "init", "loss", "seed", "bias", "batch_norm"]
+        names += ["regularization", "dtype", "w", "dw", "statistics"]
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        w, dw = state.pop("w"), state.pop("dw")
+        w, dw, statistics = state.pop("w"), state.pop("dw"), state.pop("statistics")
         self.__init__(**state)  # type: ignore[misc]  # the views have to be made anew
-        self.w, self.dw = w, dw
+        self.w, self.dw, self.statistics[...] = w, dw, statistics
 
     def forward(self, x: Array) -> Array:
         """The outputs z of the last layer, before the loss's own activation, shape (n, outputs)."""
         for layer in self.layers:
             x = layer.forward(x)
+        return x
+
+    def forward_training(self, x: Array, rng: np.random.Generator | None = None) -> Array:
+        """As forward, by a network that is learning: with units left out, and batches normalized.
+
+        `rng` says which units; UsageError without it where some are to be left out.
+        """
+        for layer in self.layers:
+            x = layer.forward_training(x, rng)
         return x
 
     def backward(self, dz: Array) -> None:
@@ -221,19 +277,23 @@ class MLP:
             if dy is not None:
                 dy = layer.backward(dy)
 
-    def loss_and_grad(self, x: Array | Pixels, labels: Labels) -> float:
-        """The mean loss over the examples; its gradient by `w` is left in `dw`.
+    def loss_and_grad(
+        self, x: Array | Pixels, labels: Labels, rng: np.random.Generator | None = None
+    ) -> float:
+        """The mean loss over the examples and the penalties; its gradient is left in `dw`.
 
-        A batch of any size passes in chunks, whose gradients are added up.
+        A batch of any size passes in chunks, whose gradients are added up; with batch
+        normalization it passes whole. `rng` says which units a network with dropout leaves out.
         """
         x = self._rows(x)
         labels = self._checked(x, labels)
         n = len(labels)
+        chunk = n if self.moving else CHUNK
         loss_sum = 0.0
-        gradient_sum = self._cleared_sum() if n > CHUNK else None
-        for rows, x_chunk in self._chunks(x):
+        gradient_sum = self._cleared_sum() if n > chunk else None
+        for rows, x_chunk in self._chunks(x, chunk):
             y = labels[rows]
-            z = self.forward(x_chunk)
+            z = self.forward_training(x_chunk, rng)
             a, dz = self._a.rows(len(y)), self._dz.rows(len(y))
             loss_sum += self.loss.forward(z, y, a)
             self.loss.backward(a, y, dz)
@@ -243,7 +303,28 @@ class MLP:
                 gradient_sum += self.dw
         if gradient_sum is not None:
             self.dw[...] = gradient_sum
-        return loss_sum / n
+        return loss_sum / n + self._penalize()
+
+    def _penalize(self) -> float:
+        """The sum of the penalties; their gradient is added to `dw`."""
+        return sum((self.regularization.penalize(W, dW) for W, dW in self._weights), 0.0)
+
+    def after_update(self) -> None:
+        """What an update brings besides the optimizer's step.
+
+        Weights beyond the largest norm are shortened, and the statistics of a batch normalization
+        follow the batch that the last loss_and_grad saw.
+        """
+        if self.regularization.max_norm:
+            self.limit(self.w)
+        for norm in self._norms:
+            norm.follow()
+
+    def limit(self, w: Array) -> None:
+        """Shorten what is beyond the largest norm in a vector like `w`."""
+        for name, view in _views(w, self._shapes).items():
+            if name.startswith("W"):
+                self.regularization.limit(view)
 
     def moments(self, x: Array | Pixels, rng: np.random.Generator) -> list[tuple[Array, Array]]:
         """For each layer the means of [x, 1]^T [x, 1] and of delta^T delta over the examples.
@@ -321,10 +402,10 @@ class MLP:
         for _, chunk in self._chunks(self._rows(x)):
             yield chunk
 
-    def _chunks(self, x: Array | Pixels) -> Iterator[tuple[slice, Array]]:
-        """The rows of x in portions of at most CHUNK, in the model's dtype."""
-        for start in range(0, len(x), CHUNK):
-            rows = slice(start, min(start + CHUNK, len(x)))
+    def _chunks(self, x: Array | Pixels, size: int = CHUNK) -> Iterator[tuple[slice, Array]]:
+        """The rows of x in portions of at most `size`, in the model's dtype."""
+        for start in range(0, len(x), size):
+            rows = slice(start, min(start + size, len(x)))
             if isinstance(x, Pixels):
                 chunk = x.read(rows)
                 yield rows, chunk if chunk.dtype == self.dtype else chunk.astype(self.dtype)
@@ -387,6 +468,9 @@ class MLP:
 
 def _views(vector: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
     """The vector cut into consecutive arrays of these shapes."""
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    parts = np.split(vector, ends[:-1])
-    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        stop = start + math.prod(shape)
+        views[name] = vector[start:stop].reshape(shape)
+        start = stop
+    return views

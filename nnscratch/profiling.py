@@ -26,7 +26,7 @@ def profiled(run: Callable[[], Result], model: MLP) -> tuple[Result, dict[str, f
     gradient, loss = MLP.loss_and_grad, type(model.loss)
     parts: dict[str, list[tuple[Callable[..., Any], Callable[..., Any] | None]]] = {
         "load": [(Loader.batches, None), (MLP._chunks, gradient)],  # (function, called from)
-        "forward": [(MLP.forward, gradient), (loss.forward, gradient)],
+        "forward": [(MLP.forward_training, gradient), (loss.forward, gradient)],
         "backward": [(loss.backward, gradient), (MLP.backward, gradient)],
         "update": [(update_all, None)],
         "evaluation": [(MLP.evaluate, None)],

@@ -12,7 +12,9 @@ from .hyper import Interval, checked
 INIT = 0  # the weights at the start
 SHUFFLE = 1  # the order of the images, by epoch
 SPLIT = 2  # which images are set aside for validation
-FISHER = 3  # labels drawn from the network's own answers, by gradient
+FISHER = 3  # labels drawn from the network's own answers, by gradients before the update
+DISTORT = 4  # displacements of the pixels, by epoch and place in it
+DROP = 5  # units left out, by gradients before the update
 
 
 def stream(seed: int, *key: int) -> np.random.SeedSequence:

@@ -17,6 +17,7 @@ from .activations import ACTIVATIONS, Activation
 from .catalogue import as_text
 from .command_line import Parser, add_number, flag, folder, numbers, refuse_repeated
 from .datasets import DATASETS
+from .distortions import DISTORTIONS, Distortion
 from .errors import UsageError
 from .examination import check_optimizer
 from .hyper import Interval, Part, hypers, known_name
@@ -26,6 +27,7 @@ from .loop import check_supplied
 from .losses import LOSSES, Loss
 from .optim import OPTIMIZERS, WRAPPERS, Optimizer, Wrapper
 from .own_file import load_optimizer, names_a_file
+from .regularization import Regularization
 from .schedules import SCHEDULES, Schedule
 
 PROG = "python -m nnscratch.train"
@@ -38,6 +40,7 @@ PARTS: dict[str, tuple[str, Mapping[str, Any], str]] = {
     "activation": ("activation", ACTIVATIONS, "sigmoid"),
     "init": ("initializer", INITIALIZERS, "glorot_uniform"),
     "loss": ("loss", LOSSES, "softmax_cross_entropy"),
+    "distortion": ("distortion", DISTORTIONS, "none"),
 }
 CHOICES: dict[str, tuple[str, Mapping[str, Any], str]] = {
     **PARTS,
@@ -71,12 +74,15 @@ class Settings:
     activation: Activation
     init: Initializer
     loss: Loss
+    distortion: Distortion
+    regularization: Regularization
     loader: str
     dataset: str
     epochs: int
     seed: int
     hidden: tuple[int, ...]
     bias: bool
+    batch_norm: bool
     dtype: str
     raw_pixels: bool
     json: bool
@@ -136,10 +142,12 @@ def parse(argv: Sequence[str]) -> Settings:
     _add_hypers(parser, parts, preset)
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
-        raise _unknown(unknown[0], names, parts, parser)
+        raise unknown_argument(unknown[0], names, parts, parser)
     values = {**vars(namespace), **names}
     for choice, part in parts.items():
         values[choice] = part(**{hyper: values.pop(hyper) for hyper in hypers(part)})
+    limits = {name: values.pop(name) for name in hypers(Regularization)}
+    values["regularization"] = Regularization(**limits)
     base = values.pop("base")
     if "base" in parts:
         values["opt"] = replace(values["opt"], base=base)
@@ -219,6 +227,13 @@ def _add_run_flags(parser: Parser, loader: str) -> None:
         default=True,
         help="a bias for every unit (default %(default)s)",
     )
+    text = (
+        "give the sums of each hidden unit a mean and deviation of their own (default %(default)s)"
+    )
+    network.add_argument("--batch-norm", action=BooleanOptionalAction, default=False, help=text)
+    for hyper in hypers(Regularization).values():
+        text = f"{hyper.meaning}; 0 for none"
+        add_number(network, hyper.name, hyper.kind, hyper.interval, text, hyper.default)
     network.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="(default float32)"
     )
@@ -243,30 +258,41 @@ def _add_hypers(parser: Parser, parts: Mapping[str, Any], preset: Mapping[str, A
         meaning = f"{first_line}: {hyper.meaning}"
         add_number(group, name, hyper.kind, hyper.interval, meaning, None)
     for name, part in parts.items():
-        if not hypers(part):
-            continue
         if twice := [name for name in hypers(part) if flag(name) in parser.flags()]:
             what = f"{part.name} brings the flag {flag(twice[0])} a second time"
             raise UsageError(what, "choose another --base, or put the two together in Python")
-        first_line = (part.__doc__ or "").partition("\n")[0]
-        group = parser.add_argument_group(f"--{name} {part.name}", first_line)
-        for hyper in hypers(part).values():
-            is_preset = hyper.name in preset and preset.get(name) == part.name
-            default = preset[hyper.name] if is_preset else hyper.default
-            add_number(group, hyper.name, hyper.kind, hyper.interval, hyper.meaning, default)
+        add_hypers(parser, name, part, preset if preset.get(name) == part.name else {})
 
 
-def _unknown(
+def add_hypers(parser: Parser, choice: str, part: type[Part], defaults: Mapping[str, Any]) -> None:
+    """The flags of one part, which was chosen with that flag; its own defaults where none is given.
+
+    A part without hyper-parameters adds nothing.
+    """
+    if not hypers(part):
+        return
+    first_line = (part.__doc__ or "").partition("\n")[0]
+    group = parser.add_argument_group(f"--{choice} {part.name}", first_line)
+    for hyper in hypers(part).values():
+        default = defaults.get(hyper.name, hyper.default)
+        add_number(group, hyper.name, hyper.kind, hyper.interval, hyper.meaning, default)
+
+
+def unknown_argument(
     token: str, names: Mapping[str, str], parts: Mapping[str, Any], parser: Parser
 ) -> UsageError:
-    """The error for an argument that no chosen part and no command knows."""
+    """The error for an argument that no chosen part and no command knows.
+
+    `names` and `parts` say what was chosen with each of the CHOICES that the command has.
+    """
     given = token.partition("=")[0]
     name = given.removeprefix("--").replace("-", "_")
     if given != flag(name) and flag(name) in parser.flags():
         return UsageError(f"unknown flag {given}", f"did you mean {flag(name)}?")
     if not given.startswith("--"):
-        return UsageError(f"unexpected argument {token!r}", f"see {PROG} --help")
-    for choice, (_, registry, _) in CHOICES.items():
+        return UsageError(f"unexpected argument {token!r}", f"see {parser.prog} --help")
+    for choice in names:
+        registry = CHOICES[choice][1]
         owners = [key for key, part in registry.items() if name in _own_flags(part)]
         if owners:
             chosen = parts.get(choice, registry.get(names[choice]))
@@ -277,7 +303,7 @@ def _unknown(
             )
     near = difflib.get_close_matches(given, parser.flags(), n=1)
     guess = f"did you mean {near[0]}? " if near else ""
-    return UsageError(f"unknown flag {given}", f"{guess}see {PROG} --help")
+    return UsageError(f"unknown flag {given}", f"{guess}see {parser.prog} --help")
 
 
 def _own_flags(part: Any) -> list[str]:

@@ -33,11 +33,42 @@ def update_all(slots: list[Slot], optimizer: Optimizer) -> None:
 
 
 def arrays_to_update(model: MLP, optimizer: Optimizer) -> list[tuple[Array, Array]]:
-    """The pairs (w, dw) that the optimizer is to be called with, according to its scope."""
+    """The pairs (w, dw) that the optimizer is to be called with, according to its scope.
+
+    UsageError for one that wants whole layers, of a network whose layers are not W and b.
+    """
+    if optimizer.scope == "layer" and model.moving:
+        raise UsageError(
+            f"{optimizer.name} wants W and b of each layer, and batch normalization has gamma and "
+            "beta in the place of b",
+            "choose another optimizer, or a network without batch normalization",
+        )
     views = {"tensor": model.parameters, "layer": model.matrices}
     if optimizer.scope in views:
         return [(parameter.w, parameter.dw) for parameter in views[optimizer.scope]]
     return [(model.w, model.dw)]
+
+
+def end_update(model: MLP, slots: list[Slot], optimizer: Optimizer) -> None:
+    """What an update brings besides the steps of the optimizer (see MLP.after_update).
+
+    The points that the optimizer remembers are kept within the largest norm as w is: from one
+    outside, such as the slow weights of lookahead, it would go on and be evaluated.
+    """
+    model.after_update()
+    if not model.regularization.max_norm:
+        return
+    remembered = [
+        [*optimizer.points(slot.state), optimizer.readout(slot.w, slot.state)] for slot in slots
+    ]
+    for point in zip(*remembered, strict=True):  # its parts in all slots: a vector like model.w
+        if point[0] is slots[0].w:
+            continue
+        vector = np.concatenate([part.reshape(-1) for part in point])
+        model.limit(vector)
+        ends = np.cumsum([part.size for part in point])
+        for part, limited in zip(point, np.split(vector, ends[:-1]), strict=True):
+            part[...] = limited.reshape(part.shape)
 
 
 def refuse_shared(optimizer: Optimizer, states: list[State]) -> None:

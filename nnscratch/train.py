@@ -20,12 +20,14 @@ from .checkup import Checkup
 from .command_line import run
 from .datasets import Dataset, load_dataset
 from .datasets.split import data_hash
+from .distorted import DistortedLoader
+from .distortions import Undistorted
 from .divergence import check_finite
 from .environment import environment, exactness
 from .errors import DivergedError, NnscratchError
 from .hyper import Part, described
 from .loaders import LOADERS, Loader
-from .loop import fit
+from .loop import check_together, fit
 from .model import MLP, Evaluation
 from .optim import Optimizer
 from .profiling import profiled, table
@@ -57,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
     )
     loader = make_loader(settings, data)
     model = make_model(settings, data.train.x.shape[1], data.classes)
+    check_together(model, settings.opt, loader)
     env = environment()
     exact = exactness(env, own_classes(settings.opt))
     as_json = config(settings, flags, data, loader)
@@ -144,7 +147,10 @@ def say_complete(settings: Settings, folder: RunFolder, result: dict[str, Any]) 
 
 def make_loader(settings: Settings, data: Dataset) -> Loader:
     size = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
-    return LOADERS[settings.loader](data.train, seed=settings.seed, **size)
+    loader = LOADERS[settings.loader](data.train, seed=settings.seed, **size)
+    if isinstance(settings.distortion, Undistorted):
+        return loader
+    return DistortedLoader(loader, settings.distortion, settings.seed)
 
 
 def make_model(settings: Settings, inputs: int, classes: int) -> MLP:
@@ -155,6 +161,8 @@ def make_model(settings: Settings, inputs: int, classes: int) -> MLP:
         settings.loss,
         settings.seed,
         bias=settings.bias,
+        batch_norm=settings.batch_norm,
+        regularization=settings.regularization,
         dtype=settings.dtype,
     )
 

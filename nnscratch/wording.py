@@ -7,6 +7,7 @@ from .datasets import Dataset
 from .loaders import Loader
 from .model import MLP, Evaluation
 from .progress import Record
+from .regularization import NONE
 from .runs import RunFolder
 from .settings import Settings
 
@@ -31,8 +32,12 @@ def headline(folder: RunFolder, model: MLP, data: Dataset, env: dict[str, Any]) 
 
 
 def description(model: MLP) -> str:
-    """The network in a few words: 784-1000-10 sigmoid."""
-    return f"{'-'.join(map(str, model.sizes))} {model.activation.name}"
+    """The network in a few words: 784-1000-10 sigmoid, dropout 0.5."""
+    words = [f"{'-'.join(map(str, model.sizes))} {model.activation.name}"]
+    words += ["batch norm"] if model.batch_norm else []
+    return ", ".join(
+        [*words, *([str(model.regularization)] if model.regularization != NONE else [])]
+    )
 
 
 def title(settings: Settings, model: MLP, data: Dataset, loader: Loader) -> str:

@@ -210,7 +210,7 @@ def test_numpy_alone_can_read_the_file(toy: nn.Split, tmp_path: Path) -> None:
     with np.load(tmp_path / "run.npz", allow_pickle=False) as file:
         assert (file["w"] == net.w).all()
         assert (file["0.m"] == progress.states[0]["m"]).all()
-        assert json.loads(file["description"].tobytes())["format"] == 1
+        assert json.loads(file["description"].tobytes())["format"] == 2
 
 
 def test_a_checkpoint_can_be_restored_again_and_again(toy: nn.Split, tmp_path: Path) -> None:
@@ -415,7 +415,8 @@ def test_members_that_lie_over_each_other_are_refused(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda d: d.update(format=2), "format 2 of nnscratch"),
+        (lambda d: d.update(format=3), "format 3 of nnscratch"),
+        (lambda d: d.update(format=1), "format 1 of nnscratch"),
         (lambda d: d.update(format="1"), "its format is '1'"),
         (lambda d: d.pop("format"), "makes no sense"),
         (lambda d: d["progress"].update(update=-1), "update must be a whole number"),

@@ -37,6 +37,29 @@ def second_differences(model: nn.MLP, x: np.ndarray, labels: np.ndarray) -> np.n
     return matrix
 
 
+def test_penalties_bend_the_loss_and_units_left_out_do_not(examples) -> None:
+    limits = nn.Regularization(l2=0.3, dropout=0.5, input_dropout=0.5)
+    plain, limited = network(), network(regularization=limits)
+    v = np.random.default_rng(1).normal(size=len(plain.w))
+    is_weight = np.concatenate([np.full(p.w.size, p.name[0] == "W") for p in plain.parameters])
+    bent = Hessian(limited, *examples) @ v - Hessian(plain, *examples) @ v
+    np.testing.assert_allclose(bent, 0.3 * v * is_weight, atol=1e-7)
+
+
+def test_the_curvature_of_a_normalized_network_is_that_of_its_training_loss(examples) -> None:
+    model = network(batch_norm=True)
+    rng = np.random.default_rng(1)
+    model.w = model.w + 0.1 * rng.normal(size=len(model.w))
+    v, w, h = rng.normal(size=len(model.w)), model.w.copy(), 1e-3
+    losses = []
+    for step in (-h, 0, h):
+        model.w = w + step * v
+        losses.append(model.loss_and_grad(*examples))
+    model.w = w
+    along = (losses[0] - 2 * losses[1] + losses[2]) / h**2
+    assert v @ (Hessian(model, *examples) @ v) == pytest.approx(along, rel=1e-4)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "gelu"])
 @pytest.mark.parametrize("loss", list(nn.LOSSES))
 def test_products_with_unit_vectors_are_the_columns_of_the_matrix(activation, loss, examples):

@@ -33,9 +33,14 @@ RATE = 0.01  # where the slider of the learning rate stands at first
 
 
 def small(**settings: Any) -> nn.MLP:
-    """784-12-8-10 with weights and biases that leave no unit at rest."""
+    """784-12-8-10 with weights, biases and statistics that leave no unit at rest."""
     model = nn.MLP([784, 12, 8, 10], **{"dtype": "float64", **settings})
-    model.w += 0.1 * np.random.default_rng(3).normal(size=model.w.shape)
+    rng = np.random.default_rng(3)
+    model.w += 0.1 * rng.normal(size=model.w.shape)
+    for name, moving in model.moving.items():
+        moving[...] = (
+            rng.normal(size=len(moving)) if name[0] == "m" else rng.gamma(2, size=len(moving))
+        )
     return model
 
 
@@ -68,6 +73,32 @@ def test_the_page_holds_every_bit_of_the_weights(dtype: str) -> None:
     assert data["dtype"] == dtype
 
 
+LIMITED = nn.Regularization(dropout=0.5, input_dropout=0.2, l2=0.1, max_norm=2)
+NORMED = {
+    "normed": {"batch_norm": True, "activation": "relu"},
+    "normed, no bias": {"batch_norm": True, "bias": False, "loss": "mean_squared_error"},
+    "dropout": {"regularization": LIMITED},
+    "both": {"batch_norm": True, "regularization": LIMITED, "activation": "tanh"},
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batch_normalization_is_part_of_the_weights_of_the_page(name: str, dtype: str) -> None:
+    """What the page holds answers as the network does: x W + b, layer by layer."""
+    model = small(**NORMED[name], dtype=dtype)
+    text = text_of(model)
+    data = data_of(text)
+    plain = nn.MLP(data["sizes"], model.activation, loss=model.loss, bias=data["bias"], dtype=dtype)
+    plain.w = np.frombuffer(base64.b64decode(data["w"]), dtype)
+    x = np.random.default_rng(1).random((20, 784)).astype(dtype)
+    limit = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(plain.predict_proba(x), model.predict_proba(x), rtol=0, atol=limit)
+    about = text.partition('id="about">')[2].partition("<")[0]
+    assert ("with batch normalization, which is folded into" in about) is model.batch_norm
+    assert f"{len(plain.w):,} weights in {dtype}" in about
+
+
 def test_two_test_images_of_each_digit_can_be_chosen() -> None:
     tested = ten_digits()
     examples = data_of(text_of(small(), tested))["examples"]
@@ -87,6 +118,9 @@ def test_the_page_names_nothing_elsewhere() -> None:
 def test_the_page_says_what_the_network_learned_from_and_knows_no_other_images() -> None:
     assert "trained on mnist" in text_of(small())
     assert "trained on digits" in text_of(small(), dataset="digits")
+    smoothed = nn.LOSSES["softmax_cross_entropy"](smoothing=0.1)
+    assert "softmax_cross_entropy, smoothing 0.1, trained" in text_of(small(loss=smoothed))
+    assert "softmax_cross_entropy, trained" in text_of(small())
     with pytest.raises(nn.UsageError, match="unknown data set of digits 'fashion'"):
         text_of(small(), dataset="fashion")
 
@@ -403,7 +437,18 @@ NETWORKS = {
     "other slope": {"activation": nn.ACTIVATIONS["leaky_relu"](slope=0.3), "bias": False},
     "other alpha": {"activation": nn.ACTIVATIONS["elu"](alpha=0.4), "loss": LOSS_NAMES[1]},
     "no bias": {"loss": LOSS_NAMES[2], "bias": False},
+    "dropout": {"regularization": nn.Regularization(dropout=0.5, input_dropout=0.2)},
+    "smoothed": {"loss": nn.LOSSES["softmax_cross_entropy"](smoothing=0.1)},
 }
+
+
+def loss_of(model: nn.MLP, x: np.ndarray, label: int) -> float:
+    """The loss with all units at work; its gradient is left in dw."""
+    plain = nn.MLP(model.sizes, model.activation, loss=model.loss, bias=model.bias, dtype="float64")
+    plain.w = model.w
+    loss = plain.loss_and_grad(x, np.array([label]))
+    model.dw = plain.dw
+    return loss
 
 
 @pytest.mark.slow
@@ -419,17 +464,37 @@ def test_every_network_answers_and_steps_as_ours_to_the_last_digits(show: Any, n
         script = "return nnscratch.step(arguments[0], arguments[1], 0.05)"
         step = page.run(script, x[0].tolist(), label)
         before, start = model.predict_proba(x)[0], model.w.copy()
-        loss = model.loss_and_grad(x, np.array([label]))
+        loss = loss_of(model, x, label)
         predicted = loss - 0.05 * float(model.dw @ model.dw)
         model.w -= 0.05 * model.dw
         after = model.predict_proba(x)[0]
-        later = model.loss_and_grad(x, np.array([label]))
+        later = loss_of(model, x, label)
         model.w = start
         assert step["before"] == pytest.approx(before, abs=1e-12)
         assert step["after"] == pytest.approx(after, abs=1e-12)
         assert np.abs(after - before).max() > 1e-4
         assert step["losses"] == pytest.approx([loss, later], rel=1e-9)
         assert step["predicted"] == pytest.approx(predicted, rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NORMED)
+def test_a_normalized_network_answers_in_the_browser_and_can_take_a_step(
+    show: Any, name: str
+) -> None:
+    """The step is one of the weights that the page holds, and mends the answer."""
+    model = small(**NORMED[name])
+    page = show(text_of(model))
+    rng = np.random.default_rng(1)
+    x = rng.random((1, 784)) * (rng.random((1, 784)) < 0.2)
+    found = page.run("return nnscratch.predict(arguments[0])", x[0].tolist())
+    assert found == pytest.approx(model.predict_proba(x)[0], abs=1e-12)
+    label = int(np.argmin(found))
+    script = "return nnscratch.step(arguments[0], arguments[1], 1e-4)"
+    step = page.run(script, x[0].tolist(), label)
+    assert step["after"][label] > step["before"][label]
+    assert step["losses"][1] == pytest.approx(step["predicted"], abs=0.02 * step["losses"][0])
+    assert "batch normalization" in page.element("about").text or not model.batch_norm
 
 
 @pytest.mark.slow

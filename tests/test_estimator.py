@@ -25,6 +25,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import nnscratch as nn
 from nnscratch.estimator import Patience
+from nnscratch.layers import Dropout
 
 CHECKS = list(estimator_checks_generator(nn.NNClassifier()))
 OFFICIAL_CALLBACKS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
@@ -164,9 +165,38 @@ def test_a_number_can_be_set_in_whatever_order_it_is_named() -> None:
     assert (c.optimizer.lr, c.activation.slope) == (0.3, 0.1)
 
 
+def test_the_numbers_of_a_regularization_are_parameters_and_none_is_the_default(digits) -> None:
+    one = nn.NNClassifier()
+    assert one.regularization == "none"
+    assert one.get_params()["regularization__dropout"] == 0
+    assert "regularization__max_norm" not in one.get_params(deep=False)
+    one = small(regularization__dropout=0.25, regularization__l2=1e-3)
+    assert one.regularization == nn.Regularization(dropout=0.25, l2=1e-3)
+    assert clone(one).regularization is not one.regularization == clone(one).regularization
+    assert fitted(one, *digits).model_.regularization == one.regularization
+    plain = fitted(small(), *digits)
+    assert plain.model_.regularization == nn.Regularization()
+    assert np.array_equal(plain.model_.w, fitted(small(regularization__l1=0.0), *digits).model_.w)
+
+
+def test_a_search_goes_over_the_strength_of_a_penalty(digits) -> None:
+    grid = {"regularization__l2": [0.0, 0.1]}
+    search = fitted(GridSearchCV(small(optimizer__lr=0.02), grid, cv=2), *digits)
+    assert search.best_params_ == {"regularization__l2": 0.0}
+
+
+def test_a_normalized_network_has_a_bias_in_its_last_layer_alone(digits) -> None:
+    one = fitted(small(hidden=(20, 15), batch_norm=True), *digits)
+    assert [W.shape for W in one.coefs_] == [(64, 20), (20, 15), (15, 10)]
+    assert [b.shape for b in one.intercepts_] == [(10,)]
+    assert one.model_.batch_norm
+    assert not nn.NNClassifier().batch_norm
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
+        ("regularization__alpha", "regularization__l2"),
         ("optimizer__beta3", "optimizer__beta1"),
         ("optimiser", "optimizer"),
         ("alpha__x", "activation"),
@@ -184,6 +214,9 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(name, hint) -> None
     [
         ({"optimizer": "adm"}, "unknown optimizer 'adm'.*did you mean 'adam'"),
         ({"activation": 3}, "3 is no activation"),
+        ({"regularization": None}, r"None is no regularization.*Regularization\(l2=0.0"),
+        ({"regularization": 0.5}, "0.5 is no regularization"),
+        ({"batch_norm": True, "batch_size": 1}, "two images or more in a batch"),
         ({"hidden": (0,)}, "a layer must be a whole number"),
         ({"hidden": -5}, "a layer must be a whole number"),
         ({"max_iter": 0}, "max_iter must be"),
@@ -235,6 +268,34 @@ def test_partial_fits_are_the_epochs_of_a_fit(optimizer, digits) -> None:
     assert np.array_equal(whole.model_.w, parts.model_.w)
     assert whole.loss_curve_ == parts.loss_curve_
     assert (parts.n_iter_, parts.t_) == (whole.n_iter_, whole.t_)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sam"])
+def test_partial_fits_leave_out_the_units_that_a_fit_leaves_out(optimizer, digits, monkeypatch):
+    """Other units in every update, and in every partial fit."""
+    masks: list[bytes] = []
+    forward = Dropout.forward_training
+
+    def recorded(self: Dropout, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        y = forward(self, x, rng)
+        masks.append(self.mask.tobytes())
+        return y
+
+    monkeypatch.setattr(Dropout, "forward_training", recorded)
+    X, y = digits
+    dropout = nn.Regularization(dropout=0.5)
+    parameters = {"optimizer": optimizer, "regularization": dropout, "batch_norm": True}
+    whole = fitted(small(max_iter=3, **parameters), X, y)
+    of_whole = list(masks)
+    masks.clear()
+    parts = small(**parameters)
+    for _ in range(3):
+        parts.partial_fit(X, y)
+    assert masks == of_whole
+    assert len(set(masks)) == 3 * 15  # batches of 128
+    assert np.array_equal(whole.model_.w, parts.model_.w)
+    assert np.array_equal(whole.model_.statistics, parts.model_.statistics)
+    assert whole.loss_curve_ == parts.loss_curve_
 
 
 def test_partial_fit_takes_portions_of_any_size_and_remembers(digits) -> None:
@@ -350,6 +411,17 @@ def test_early_stopping_keeps_the_weights_that_did_best(digits) -> None:
     assert one.score(X[1200:], y[1200:]) == max(scores)
 
 
+def test_early_stopping_keeps_what_a_normalized_network_knew_then(digits) -> None:
+    X, y = digits
+    data = X[:1200], y[:1200], X[1200:], y[1200:]
+    one = small(optimizer__lr=0.03, early_stopping=True, batch_norm=True, warm_start=True)
+    best = fitted(one, *data).score(*data[2:])
+    assert best == one.best_validation_score_ == max(one.validation_scores_)
+    fitted(one.set_params(optimizer="sgd", optimizer__lr=300.0), *data)
+    assert max(one.validation_scores_[3:]) < best  # what came after was worse, and is forgotten
+    assert one.score(*data[2:]) == one.best_validation_score_ == best
+
+
 def test_validation_examples_are_only_watched_without_early_stopping(digits) -> None:
     X, y = digits
     one = fitted(small(), X[:1200], y[:1200], X[1200:], y[1200:])
@@ -430,8 +502,10 @@ def test_a_fit_that_is_refused_is_no_fit_and_leaves_the_one_before(parameters, d
         {"activation": "relu"},
         {"loss": "mean_squared_error"},
         {"dtype": "float32"},
+        {"batch_norm": True},
+        {"regularization__dropout": 0.5},
     ],
-    ids=["hidden", "activation", "loss", "dtype"],
+    ids=["hidden", "activation", "loss", "dtype", "batch norm", "dropout"],
 )
 def test_going_on_with_another_network_is_refused(parameters, digits) -> None:
     one = fitted(small(warm_start=True), *digits).set_params(**parameters)

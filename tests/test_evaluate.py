@@ -111,6 +111,24 @@ def test_a_network_that_saw_raw_pixels_in_double_precision_sees_them_again(
         assert found[name] == result[name]
 
 
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_a_network_with_batch_normalization_and_dropout_answers_as_at_the_end_of_its_run(
+    ending: str, tmp_path: Path, capsys
+) -> None:
+    """All units at work, and with the means and variances of the training."""
+    folder, file = tmp_path / "run", tmp_path / f"it{ending}"
+    flags = ["--dataset", "digits", "--hidden", "30", "--epochs", "3", "--batch-norm", "--quiet"]
+    flags += ["--dropout", "0.2", "--smoothing", "0.1", "--batch-size", "50", "--out", str(folder)]
+    assert run(train.main, flags) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["test_accuracy"] > 0.5
+    nn.save_model(file, nn.load_model(folder))
+    for argv in ([str(folder)], [str(file), "--dataset", "digits"]):
+        found = evaluated(capsys, *argv)
+        assert found["test_accuracy"] == result["test_accuracy"]
+        assert found["test_loss"] == result["test_loss"]
+
+
 def test_a_class_that_is_never_answered_has_no_precision(tmp_path: Path, capsys) -> None:
     model = nn.MLP([784, 10], init="zeros")
     model.w[-10:] = np.arange(10) == 3  # biases: it answers 3, whatever it sees

@@ -63,9 +63,9 @@ def test_without_a_batch_size_it_is_128_or_all_images() -> None:
 
 def test_weights_order_and_validation_images_are_drawn_apart_from_each_other() -> None:
     """One stream for two purposes would tie the order of the images to the weights."""
-    purposes = (seeds.INIT, seeds.SHUFFLE, seeds.SPLIT)
+    purposes = [key for name, key in vars(seeds).items() if name.isupper()]
     draws = {p: tuple(np.random.default_rng(seeds.stream(0, p)).random(3)) for p in purposes}
-    assert len(set(draws.values())) == len(set(purposes)) == 3
+    assert len(set(draws.values())) == len(purposes) == 6
     loader = nn.mini_batch(numbered(50), 7, seed=3)
     expected = np.random.SeedSequence(3, spawn_key=(seeds.SHUFFLE, 4))
     assert (loader.order(4) == np.random.default_rng(expected).permutation(50)).all()

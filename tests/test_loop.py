@@ -459,7 +459,7 @@ def test_the_norm_is_right_where_squares_leave_single_precision(scale: float, to
 
     loss_and_grad = net.loss_and_grad
 
-    def scaled(x, labels):
+    def scaled(x, labels, rng=None):
         loss = loss_and_grad(x, labels)
         net.dw *= scale
         return loss

@@ -1,5 +1,8 @@
 """Losses against scikit-learn and SciPy, their derivatives, and extreme outputs."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.special
@@ -168,3 +171,112 @@ def test_a_loss_of_ones_own_need_not_say_what_a_blind_answer_costs() -> None:
         output = forward = backward = sampled_backward = None
 
     assert Own().blind(10) is None
+
+
+# --- smoothed labels -----------------------------------------------------------------------------
+
+SMOOTHED = json.loads((Path(__file__).parent / "regularized" / "torch.json").read_text())[
+    "smoothed"
+]
+
+
+def smoothing(share: float) -> nn.Loss:
+    return nn.LOSSES["softmax_cross_entropy"](smoothing=share)
+
+
+def test_smoothed_labels_give_a_share_to_every_class() -> None:
+    """Two classes, s = 0.2: y = (0.9, 0.1). With a = (3/4, 1/4), L = -0.9 log 3/4 - 0.1 log 1/4."""
+    z, labels, a, dz = (
+        np.array([[np.log(3), 0.0]]),
+        np.array([0]),
+        np.empty((1, 2)),
+        np.empty((1, 2)),
+    )
+    loss = smoothing(0.2).forward(z, labels, a)
+    assert loss == pytest.approx(-0.9 * np.log(0.75) - 0.1 * np.log(0.25), rel=1e-14)
+    smoothing(0.2).backward(a, labels, dz)
+    np.testing.assert_allclose(dz, [[0.75 - 0.9, 0.25 - 0.1]], rtol=1e-13)
+
+
+def test_smoothed_labels_cost_what_they_cost_in_pytorch() -> None:
+    z, labels, loss = (
+        np.array(SMOOTHED["z"]),
+        np.array(SMOOTHED["labels"]),
+        smoothing(SMOOTHED["smoothing"]),
+    )
+    a, dz = np.empty_like(z), np.empty_like(z)
+    for i, expected in enumerate(SMOOTHED["losses"]):
+        one = loss.forward(z[i : i + 1], labels[i : i + 1], a[i : i + 1])
+        assert one == pytest.approx(expected, rel=1e-12)
+    loss.backward(a, labels, dz)
+    np.testing.assert_allclose(dz, SMOOTHED["dz"], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.9])
+def test_the_derivative_for_smoothed_labels_is_that_of_the_loss(share: float) -> None:
+    loss, a, dz = smoothing(share), np.empty_like(Z), np.empty_like(Z)
+    loss.forward(Z, LABELS, a)
+    loss.backward(a, LABELS, dz)
+    numeric = nn.numerical_gradient(lambda z: loss.forward(z, LABELS, np.empty_like(z)), Z, h=1e-5)
+    np.testing.assert_allclose(dz, numeric, atol=1e-7)
+
+
+def test_without_smoothing_the_loss_is_minus_the_logarithm_of_the_right_answer_bit_for_bit() -> (
+    None
+):
+    z = Z.astype(np.float32)
+    a, b, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+    largest = z.max(axis=1)
+    sums = np.exp(z - largest[:, np.newaxis]).sum(axis=1)
+    losses = np.log(sums, dtype=np.float64) + largest - z[np.arange(40), LABELS]
+    assert smoothing(0).forward(z, LABELS, a) == losses.sum()
+    nn.LOSSES["softmax_cross_entropy"]().forward(z, LABELS, b)
+    assert (a == b).all()
+    smoothing(0).backward(a, LABELS, dz)
+    assert (dz == a - Y.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 1e4, 1e30, "max"])
+def test_smoothed_labels_cost_a_finite_positive_sum_for_every_output(dtype, size) -> None:
+    value = np.finfo(dtype).max if size == "max" else size
+    z = np.array([[value, value, -value], [-value, value, 0], [value, value, value]], dtype)
+    a, dz, labels = np.empty_like(z), np.empty_like(z), np.array([1, 1, 2])
+    loss = smoothing(0.1)
+    assert loss.forward(z, labels, a) >= 0
+    loss.backward(a, labels, dz)
+    assert np.isfinite(dz).all()
+    assert dz.dtype == dtype
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_a_blind_answer_costs_the_same_whatever_the_smoothing(classes: int) -> None:
+    """Over equally frequent classes smoothed labels are spread as evenly as others."""
+    labels, a = np.arange(classes), np.empty((classes, classes))
+    rng = np.random.default_rng(0)
+    answers = [np.tile(rng.normal(size=classes) * scale, (classes, 1)) for scale in (1e-3, 0.1, 1)]
+    for share in (0.0, 0.1, 0.9):
+        loss = smoothing(share)
+        blind = loss.forward(np.zeros((classes, classes)), labels, a) / classes
+        assert loss.blind(classes) == pytest.approx(blind, rel=1e-12)
+        assert min(loss.forward(z, labels, a) for z in answers) / classes > blind
+
+
+def test_drawn_classes_do_not_know_of_the_smoothing() -> None:
+    a, drawn = scipy.special.softmax(Z, axis=1), []
+    for share in (0.0, 0.3):
+        dz = np.empty_like(a)
+        smoothing(share).sampled_backward(a, np.random.default_rng(5), dz)
+        drawn.append(dz)
+    assert (drawn[0] == drawn[1]).all()
+
+
+def test_a_smoothed_network_is_evaluated_with_smoothed_labels(toy: nn.Split) -> None:
+    """And is as sure as smoothing lets it be: 1 - s + s / classes."""
+    model = nn.MLP([12, 20, 3], "relu", "he_normal", smoothing(0.3))
+    list(nn.fit(model, nn.OPTIMIZERS["adam"](lr=0.02), nn.mini_batch(toy, 30), 40))
+    right = model.predict_proba(toy.x)[np.arange(300), toy.labels]
+    assert right.mean() == pytest.approx(0.8, abs=0.02)
+    y = 0.7 * np.eye(3)[toy.labels] + 0.1
+    expected = -np.sum(y * np.log(model.predict_proba(toy.x)), axis=1).mean()
+    assert model.evaluate(toy.x, toy.labels).loss == pytest.approx(expected, rel=1e-5)

@@ -54,6 +54,18 @@ def test_the_weight_goes_where_a_training_takes_it(name, model, toy) -> None:
             assert row["w"] + row["moved"] == pytest.approx(following["w"], rel=1e-6)
 
 
+def test_a_weight_beyond_the_largest_norm_is_shortened_as_in_a_training(toy) -> None:
+    limited = nn.MLP([12, 5, 3], seed=1, regularization=nn.Regularization(max_norm=0.3))
+    sgd = nn.OPTIMIZERS["sgd"](lr=0.5)
+    rows = trace(limited, toy, sgd).rows
+    by_fit = [
+        float(limited.w[4 * 5 + 2])
+        for _ in nn.fit(limited, sgd, nn.mini_batch(toy, 100, seed=2), 2, every=1)
+    ]
+    assert [row["w"] for row in rows[1:]] == pytest.approx(by_fit[: len(rows) - 1], rel=1e-6)
+    assert any(row["w"] + row["moved"] != now["w"] for row, now in itertools.pairwise(rows))
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_lines_come_to_the_weight_that_the_update_leaves(name, model, toy) -> None:
     seen = trace(model, toy, name)

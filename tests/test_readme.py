@@ -9,6 +9,8 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import check, command_line, train
+from nnscratch.command_line import flag
+from nnscratch.hyper import hypers
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -187,7 +189,10 @@ def test_the_lists_of_parts_are_complete() -> None:
         "losses": nn.LOSSES,
         "schedules": nn.SCHEDULES,
         "loaders": nn.LOADERS,
+        "distortions": nn.DISTORTIONS,
     }
+    flags = [flag(name) for name in [*hypers(nn.Regularization), "batch_norm"]]
+    assert re.findall(r"`(--[\w-]+)`", rows.pop("regularization")) == flags
     assert rows.keys() == registries.keys()
     for kind, registry in registries.items():
         assert re.findall(r"`(\w+)`", rows[kind]) == list(registry)

@@ -76,6 +76,23 @@ def test_parts_are_named_with_their_numbers_and_the_last_layer_has_the_losss_out
     assert text.endswith("144 bytes of float64, and as many for the gradient")
 
 
+def test_batch_normalization_is_counted_with_what_it_learns_in_the_place_of_the_bias(
+    capsys,
+) -> None:
+    """gamma and beta of each hidden unit; the means and variances are not learned."""
+    flags = ["--batch-norm", "--hidden", "30,20", "--dropout", "0.5", "--l2", "0.001"]
+    *layers, memory, limits = table(capsys, *flags).splitlines()
+    assert limits == "regularization: l2 0.001, dropout 0.5"
+    assert memory.endswith(" bytes of float32, and as many for the gradient")
+    shown = [re.split(r"\s{2,}", line) for line in layers]
+    counts = [784 * 30 + 30 + 30, 30 * 20 + 20 + 20, 20 * 10 + 10]
+    assert [int(row[-1].replace(",", "")) for row in shown[2:]] == [*counts, sum(counts)]
+    assert [row[2] for row in shown[2:-1]] == ["batch_norm, sigmoid"] * 2 + ["softmax"]
+    assert len({len(line) for line in layers}) == 1
+    without = rows(table(capsys, "--batch-norm", "--no-bias", "--hidden", "30,20"))
+    assert int(without[-1][-1].replace(",", "")) == sum(counts) - 10
+
+
 @pytest.mark.parametrize("loss", list(nn.LOSSES))
 def test_the_output_is_the_function_that_the_table_names(loss: str) -> None:
     model = nn.MLP([3, 4], loss=loss, seed=1)
@@ -107,16 +124,25 @@ def test_columns_stand_below_each_other_however_wide_they_are() -> None:
     assert starts == {lines[0].index("output")}
 
 
-def test_a_trained_network_is_shown_from_its_folder_and_from_its_file(tmp_path, capsys) -> None:
+@pytest.mark.parametrize("more", [[], ["--batch-norm", "--dropout", "0.2"]], ids=["", "normed"])
+def test_a_trained_network_is_shown_from_its_folder_and_from_its_file(
+    more: list[str], tmp_path: Path, capsys
+) -> None:
     folder, file = tmp_path / "run", tmp_path / "alone.npz"
     flags = ["--dataset", "digits", "--hidden", "6", "--activation", "relu", "--init", "he_normal"]
+    flags += more
     assert run(train.main, [*flags, "--epochs", "1", "--out", str(folder), "--quiet"]) == 0
     nn.save_model(file, nn.load_model(folder))
     from_folder = table(capsys, str(folder))
     assert from_folder == table(capsys, str(file)) == table(capsys, *flags)
-    assert rows(from_folder)[2][2:] == ["relu", "he_normal", f"{784 * 6 + 6:,}"]
     result = json.loads((folder / "result.json").read_text())
-    assert rows(from_folder)[-1] == ["total", f"{result['weights']:,}"]
+    assert ["total", f"{result['weights']:,}"] in rows(from_folder)
+    if more:
+        row = ["batch_norm, relu", "he_normal", f"{784 * 6 + 6 + 6:,}"]
+        assert from_folder.endswith("regularization: dropout 0.2")
+    else:
+        row = ["relu", "he_normal", f"{784 * 6 + 6:,}"]
+    assert rows(from_folder)[2][2:] == row
 
 
 def test_what_pytorch_wrote_is_shown_once_its_activation_is_said(

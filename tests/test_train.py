@@ -597,6 +597,18 @@ def test_a_small_training_set_makes_a_small_batch_and_the_whole_network(capsys) 
     assert json.loads(Path("a/config.json").read_text())["batch_size"] == 5
 
 
+def test_a_run_says_what_keeps_its_network_from_learning_by_heart(capsys) -> None:
+    argv = ["--dataset", "digits", "--hidden", "8", "--epochs", "1", "--out", "a", "--batch-norm"]
+    assert command(*argv, "--dropout", "0.5", "--l2", "1e-4") == 0
+    assert "784-8-10 sigmoid, batch norm, l2 0.0001, dropout 0.5:" in capsys.readouterr().out
+
+
+def test_the_seed_of_the_run_bends_its_images() -> None:
+    settings = parse(["--distortion", "elastic", "--seed", "3"])
+    loader = train.make_loader(settings, nn.load_dataset("digits"))
+    assert loader.origin.endswith("elasticity=4), seed 3")
+
+
 def test_help_shows_what_a_preset_stands_for(capsys) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"])

@@ -30,9 +30,11 @@ def save_model(path: str | Path, model: MLP) -> None:
 
         .npz            ours: everything, read by `load_model`, the arrays also by numpy.load
         .safetensors    for PyTorch: the names and shapes of torch.nn.Sequential(Linear, activation,
-                        Linear, ...), and in its metadata everything; `load_model` reads it
-        .onnx           for onnxruntime and others: the graph from x to the probabilities; of the
-                        activations in nn.ACTIVATIONS (GELU in float32 only); not read back
+                        Linear, ...), with BatchNorm1d and Dropout where the network has them, and
+                        in its metadata everything; `load_model` reads it
+        .onnx           for onnxruntime and others: the graph from x to the probabilities, batch
+                        normalization as part of the weights; of the activations in nn.ACTIVATIONS
+                        (GELU in float32 only); not read back
 
     >>> model = nn.MLP([64, 20, 10])
     >>> nn.save_model("digits.npz", model)
@@ -61,9 +63,11 @@ def load_model(
     No file is unpickled or run: it is read as numbers and one JSON text. Activation, initializer
     and loss are found by name in their registries, where one's own have to be first.
 
-    A .safetensors file that PyTorch wrote holds the weights of torch.nn.Linear layers and does not
-    say what lies between them: `activation` does, and `loss` what the output is, softmax with
-    cross-entropy unless told. For every other file they are in it, and not to be given.
+    A .safetensors file that PyTorch wrote holds the weights of torch.nn.Linear layers, perhaps with
+    a BatchNorm1d after each but the last, and does not say what lies between them: `activation`
+    does, and `loss` what the output is, softmax with cross-entropy unless told. For every other
+    file they are in it, and not to be given. The eps of a BatchNorm1d is taken for PyTorch's
+    default, and what a Dropout does is in no such file.
 
         safetensors.torch.save_file(torch_model.state_dict(), "theirs.safetensors")
         model = nn.load_model("theirs.safetensors", activation="relu")

@@ -17,8 +17,9 @@ from ..hyper import Interval, checked, described, rebuilt
 from ..initializers import INITIALIZERS
 from ..losses import LOSSES
 from ..model import MLP
+from ..regularization import Regularization
 
-FORMAT = 2  # version of the file
+FORMAT = 3  # version of the file
 FILE = "model.npz"  # in the folder of a run
 
 
@@ -53,6 +54,8 @@ def network(about: Mapping[str, Any]) -> MLP:
         _part("LOSSES", LOSSES, about["loss"]),
         about["seed"],
         bias=bool(about["bias"]),
+        batch_norm=bool(about["batch_norm"]),
+        regularization=rebuilt(Regularization, about["regularization"]),
         dtype=str(about["dtype"]),
     )
     model.init = _part("INITIALIZERS", INITIALIZERS, about["init"])
@@ -77,39 +80,49 @@ def filled(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> MLP:
     if shapes != [list(pair) for pair in pairwise(about["sizes"])]:
         raise Unreadable(f"its matrices are {shapes!r:.80}, which do not fit its layers")
     model = network(about)
-    if {p.name: (p.w.shape, p.w.dtype) for p in model.parameters} != {
+    own = arrays_of(model)
+    if {name: (array.shape, array.dtype) for name, array in own.items()} != {
         name: (array.shape, array.dtype) for name, array in arrays.items()
     }:
         names = archive.shown(", ".join(arrays))
         raise Unreadable(f"its arrays {names} are not those of its network")
-    for parameter in model.parameters:
-        check_finite(parameter.name, arrays[parameter.name])
-        parameter.w[...] = arrays[parameter.name]
+    for name, array in own.items():
+        check_numbers(name, arrays[name])
+        array[...] = arrays[name]
     return model
 
 
-def check_finite(name: str, array: Array) -> None:
+def arrays_of(model: MLP) -> dict[str, Array]:
+    """All that a trained network is made of, as views: W1, b1, ..., and mean1, variance1, ..."""
+    return {parameter.name: parameter.w for parameter in model.parameters} | model.moving
+
+
+def check_numbers(name: str, array: Array) -> None:
+    """Unreadable for an array of that name with numbers that no trained network has."""
     if not np.isfinite(array).all():
         raise Unreadable(f"its {name} has numbers that are not finite")
+    if name.startswith("variance") and (array < 0).any():
+        raise Unreadable(f"its {name} has numbers below 0")
 
 
 def to_bytes(saved: Saved) -> bytes:
     """The content of the file: the arrays W1, b1, ... and `description`, a JSON text in bytes.
 
-    NumPy reads it too: numpy.load("model.npz")["W1"], shape (inputs, units).
+    With batch normalization gamma1, beta1, mean1, variance1, ... are among them. NumPy reads it
+    too: numpy.load("model.npz")["W1"], shape (inputs, units).
     """
     about = {
         "network": description(saved.model),
         "dataset": saved.dataset,
         "unit": saved.unit,
     }
-    return packed(about, {p.name: p.w for p in saved.model.parameters}, FORMAT)
+    return packed(about, arrays_of(saved.model), FORMAT)
 
 
 def read(path: Path) -> Saved:
     """The network in a file, or in the folder of a run that is complete.
 
-    Raises CheckpointError for a file that is missing, damaged, of another kind, or of a newer
+    Raises CheckpointError for a file that is missing, damaged, of another kind, or of another
     format, and where an activation, initializer or loss is in no registry.
     """
     if path.is_dir():

@@ -2,7 +2,9 @@
 
 From "x", shape (n, inputs), the numbers as the network sees them (pixels already divided), to
 "probabilities", shape (n, outputs), which are what `predict_proba` gives. Opset 13 in IR version
-7: tried with onnxruntime 1.6 (December 2020) to 1.32, float64 from 1.18 on.
+7: tried with onnxruntime 1.6 (December 2020) to 1.32, float64 from 1.18 on. Batch normalization is
+in the graph as part of the weights (see `folding`), and what only training needs, such as dropout,
+is not.
 
 Source: the operators at onnx.ai/onnx/operators. The texts below are in ONNX's own syntax.
 """
@@ -34,6 +36,7 @@ from ..hyper import values
 from ..losses import Loss, MeanSquaredError, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..model import MLP
 from . import native
+from .folding import folded
 
 # From z to a: a letter stands for an array of the layer, a word for one of NUMBERS or a
 # hyper-parameter.
@@ -81,16 +84,18 @@ LARGEST = 2**31 - 2**20  # bytes of weights: protobuf ends at 2 GB, and wants so
 def to_bytes(model: MLP) -> bytes:
     """The content of the file: the graph, the weights by their names, and the description.
 
-    That is JSON in the metadata under "nnscratch". Raises UsageError for an activation or a loss
-    of one's own, for GELU in float64, for more than 2 GB, and without the package onnx.
+    That is JSON in the metadata under "nnscratch", and says what was trained. Raises UsageError
+    for an activation or a loss of one's own, for GELU in float64, for more than 2 GB, and without
+    the package onnx.
     """
     library = _library()
     if model.w.nbytes > LARGEST:
         what = f"the weights have {model.w.nbytes / 1e9:.1f} GB, and ONNX allows 2"
         raise UsageError(what, "write .npz or .safetensors")
-    text = _graph(model)
+    plain = folded(model)
+    text = _graph(plain)
     found = library.parser.parse_model(f'<ir_version: 7, opset_import: ["": 13]> {text}')
-    arrays = {parameter.name: parameter.w for parameter in model.parameters} | {
+    arrays = {parameter.name: parameter.w for parameter in plain.parameters} | {
         name: np.asarray(number, model.dtype)
         for name, number in (NUMBERS | values(model.activation)).items()
         if f", {name})" in text

@@ -1,20 +1,23 @@
 """A network with PyTorch's names and shapes, to go from one to the other and back.
 
 A file of ours holds what torch.nn.Sequential(Linear, activation, Linear, ...) calls its state,
-"0.weight", "0.bias", "2.weight", ..., and in its metadata the rest of the network. PyTorch writes
-tensors alone: activation and loss are in no such file.
+"0.weight", "0.bias", "2.weight", ..., and in its metadata the rest of the network. With batch
+normalization that is Sequential(Linear(bias=False), BatchNorm1d, activation, Linear, ...), and each
+Dropout has a place, too: wherever `layers` of the network has one. PyTorch writes tensors alone:
+activation, loss, and what is dropped out are in no such file.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import archive
 from ..activations import Activation
@@ -22,13 +25,19 @@ from ..archive import Unreadable, check_format, sensible
 from ..arrays import Array
 from ..environment import version
 from ..errors import missing
+from ..layers import BatchNorm, Dense
 from ..losses import Loss
 from ..model import MLP
 from . import native
 
-FORMAT = 1  # version of what the metadata say
+FORMAT = 2  # version of what the metadata say
 KEY = "nnscratch"  # of the metadata
-FIX = "use a copy, or save the weights of torch.nn.Linear layers alone, in float32 or float64"
+FIX = (
+    "use a copy, or save the state of a torch.nn.Sequential of Linear, perhaps BatchNorm1d, and an "
+    "activation, in float32 or float64"
+)
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # gamma, beta, mean, variance
+COUNTER = "num_batches_tracked"  # of a BatchNorm1d; what it counts plays no part here
 
 
 @dataclass(frozen=True)
@@ -43,35 +52,60 @@ class Weights:
     def network(self, activation: str | Activation, loss: str | Loss) -> MLP:
         """The network with these weights. How they began nobody knows: `init` says zeros."""
         matrices = [array for name, array in self.arrays.items() if name.startswith("W")]
-        sizes = [len(matrices[0]), *(W.shape[1] for W in matrices)]
-        bias, dtype = "b1" in self.arrays, matrices[0].dtype
-        model = MLP(sizes, activation, "zeros", loss, bias=bias, dtype=dtype)
-        for parameter in model.parameters:
-            parameter.w[...] = self.arrays[parameter.name]
+        model = MLP(
+            [len(matrices[0]), *(W.shape[1] for W in matrices)],
+            activation,
+            "zeros",
+            loss,
+            bias=f"b{len(matrices)}" in self.arrays,
+            batch_norm="gamma1" in self.arrays,
+            dtype=matrices[0].dtype,
+        )
+        for name, array in native.arrays_of(model).items():
+            array[...] = self.arrays[name]
         return model
 
 
 def to_bytes(model: MLP) -> bytes:
     """The content of the file: tensors of shape (out, in) and (out,), and the description."""
-    arrays = {parameter.name: parameter.w for parameter in model.parameters}
     network = native.description(model)
     about = {
         "format": FORMAT,
         "nnscratch": version("nnscratch"),
         "network": network,
-        "sha256": _hash(network, arrays),
+        "sha256": _hash(network, native.arrays_of(model)),
     }
-    tensors = {_torch_name(name): np.ascontiguousarray(w.T) for name, w in arrays.items()}
-    content: bytes = _library().numpy.save(tensors, {KEY: json.dumps(about)})
+    content: bytes = _library().numpy.save(_tensors(model), {KEY: json.dumps(about)})
     return content
+
+
+def _tensors(model: MLP) -> dict[str, NDArray[Any]]:
+    """The state of the torch.nn.Sequential with these layers."""
+    found: dict[str, NDArray[Any]] = {}
+    for k, layer in enumerate(model.layers):
+        if isinstance(layer, Dense):
+            found[f"{k}.weight"] = np.ascontiguousarray(layer.W.T)
+            if layer.b is not None:
+                found[f"{k}.bias"] = layer.b
+        if isinstance(layer, BatchNorm):
+            vectors = (layer.gamma, layer.beta, layer.mean, layer.variance)
+            found |= {f"{k}.{kind}": v for kind, v in zip(BATCH_NORM, vectors, strict=True)}
+            found[f"{k}.{COUNTER}"] = np.zeros((), np.int64)
+    return found
 
 
 def read(path: Path) -> MLP | Weights:
     """The network in a file of ours, the weights in one of PyTorch's.
 
     There `*.weight` and `*.bias` belong to layers in the natural order of their names, 2 before
-    10. Raises CheckpointError for a file that is missing, damaged, or of anything but linear
-    layers with biases for all or none, and UsageError without the package safetensors.
+    10. A BatchNorm1d has to follow at once on each linear layer but the last, as 1 does on 0: names
+    tell nothing else of the order. Its eps is in no file, and taken for 1e-5, PyTorch's default.
+    The bias of a linear layer before it is subtracted from its running mean: the network is the
+    same, also for training, and has no such bias.
+
+    Raises CheckpointError for a file that is missing, damaged, or of anything but linear layers
+    with biases for all or none and such batch normalization, and UsageError without the package
+    safetensors.
     """
     library = _library()
 
@@ -91,11 +125,6 @@ def _library() -> Any:
     except ImportError:
         raise missing("safetensors") from None
     return safetensors
-
-
-def _torch_name(name: str) -> str:
-    """W1 is 0.weight and b2 is 2.bias: between two linear layers there is an activation."""
-    return f"{2 * (int(name[1:]) - 1)}.{'weight' if name[0] == 'W' else 'bias'}"
 
 
 def _hash(network: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -120,14 +149,20 @@ def _content(file: Any) -> MLP | Weights:
 
 
 def _arrays(file: Any) -> dict[str, Array]:
-    """W1, b1, W2, ... if the tensors are those of linear layers, each of which fits the next."""
-    tensors = {name: file.get_slice(name) for name in sorted(file.keys(), key=_natural)}
-    layers = [name.removesuffix("weight") for name in tensors if re.search(r"(^|\.)weight$", name)]
-    bias = any(layer + "bias" in tensors for layer in layers)
-    kinds = ("weight", "bias") if bias else ("weight",)
-    if not layers or {layer + kind for layer in layers for kind in kinds} != set(tensors):
-        what = f"its tensors {archive.shown(', '.join(tensors))} are not a weight for each layer"
-        raise Unreadable(f"{what}, and a bias for each or for none")
+    """The arrays of a network under our names, if the tensors are those of layers that fit."""
+    kinds: dict[str, set[str]] = {}  # of the tensors of each layer, whose name ends with a dot
+    for name in sorted(file.keys(), key=_natural):
+        kind = name.rpartition(".")[2]
+        kinds.setdefault(name.removesuffix(kind), set()).add(kind)
+    norms = [layer for layer in kinds if "running_mean" in kinds[layer]]
+    layers = [layer for layer in kinds if layer not in norms]
+    _check_kinds(kinds, layers, norms)
+    if norms and norms != [_next(layer) for layer in layers[:-1]]:
+        what = f"its batch normalizations {archive.shown(', '.join(norms))} do not each follow at"
+        raise Unreadable(f"{what} once on a linear layer, as 1 does on 0, on all but the last")
+
+    names = [layer + kind for layer in kinds for kind in sorted(kinds[layer] - {COUNTER})]
+    tensors = {name: file.get_slice(name) for name in names}
     if (dtypes := {tensor.get_dtype() for tensor in tensors.values()}) not in ({"F32"}, {"F64"}):
         what = f"its numbers are {', '.join(sorted(dtypes))}"
         raise Unreadable(f"{what}, not all F32 (float32) or all F64")
@@ -136,17 +171,54 @@ def _arrays(file: Any) -> dict[str, Array]:
         raise Unreadable(f"its weights have the shapes {shapes!r:.80}, not (outputs, inputs)")
     if any(below[0] != above[1] for below, above in pairwise(shapes)):
         raise Unreadable(f"its layers {shapes!r:.80}, (outputs, inputs), do not fit each other")
+
+    def vector(name: str, outputs: int) -> Array:
+        if (shape := tuple(tensors[name].get_shape())) != (outputs,):
+            raise Unreadable(f"its {archive.shown(name)} has shape {shape}, for {outputs} outputs")
+        return np.asarray(file.get_tensor(name))
+
     arrays: dict[str, Array] = {}
+    moving: dict[str, Array] = {}
     for k, (layer, (outputs, _)) in enumerate(zip(layers, shapes, strict=True), start=1):
         arrays[f"W{k}"] = file.get_tensor(layer + "weight").T
-        if bias:
-            arrays[f"b{k}"] = file.get_tensor(layer + "bias")
-            if arrays[f"b{k}"].shape != (outputs,):
-                shape = arrays[f"b{k}"].shape
-                raise Unreadable(f"its bias {k} has shape {shape}, for {outputs} outputs")
+        bias = {f"b{k}": vector(layer + "bias", outputs)} if "bias" in kinds[layer] else {}
+        if norms and k < len(layers):
+            gamma, beta, mean, variance = (
+                vector(norms[k - 1] + kind, outputs) for kind in BATCH_NORM
+            )
+            arrays |= {f"gamma{k}": gamma, f"beta{k}": beta}
+            if bias:
+                with np.errstate(over="ignore", invalid="ignore"):  # checked below
+                    mean = mean - bias[f"b{k}"]
+            moving |= {f"mean{k}": mean, f"variance{k}": variance}
+        else:
+            arrays |= bias
+    arrays |= moving
     for name, array in arrays.items():
-        native.check_finite(name, array)
+        native.check_numbers(name, array)
     return arrays
+
+
+def _check_kinds(
+    kinds: Mapping[str, set[str]], layers: Sequence[str], norms: Sequence[str]
+) -> None:
+    """Unreadable for tensors that belong to other layers than linear ones and BatchNorm1d."""
+    for norm in norms:
+        if (found := kinds[norm] - {COUNTER}) != set(BATCH_NORM):
+            what = f"its batch normalization has {archive.shown(', '.join(sorted(found)))}"
+            raise Unreadable(f"{what}, which should be {', '.join(BATCH_NORM)}")
+    biased = [layer for layer in layers if "bias" in kinds[layer]]
+    linear = all(kinds[layer] in ({"weight"}, {"weight", "bias"}) for layer in layers)
+    if not layers or not linear or (not norms and biased not in ([], layers)):
+        names = ", ".join(layer + kind for layer in kinds for kind in sorted(kinds[layer]))
+        what = f"its tensors {archive.shown(names)} are not a weight for each layer"
+        raise Unreadable(f"{what}, and a bias for each or for none")
+
+
+def _next(layer: str) -> str:
+    """The name of what follows at once on a layer, 1. on 0.; its own where no number tells."""
+    match = re.fullmatch(r"(|.*\.)([0-9]+)\.", layer)
+    return f"{match[1]}{int(match[2]) + 1}." if match else layer
 
 
 def _natural(name: str) -> list[str | int]:
