@@ -166,7 +166,9 @@ def check_format(number: Any, made_by: Any, known: int) -> None:
     if not isinstance(number, int) or number < 1:
         raise Unreadable(f"its format is {number!r:.80}")
     if number != known:
-        cure = "upgrade" if number > known else "read it with that version, or train anew"
+        cure = (
+            "upgrade" if number > known else "read it with the state that wrote it, or train anew"
+        )
         raise Unreadable(
             f"it has format {number} of nnscratch {made_by!r:.80}, and this is nnscratch "
             f"{version('nnscratch')}, which reads format {known}: {cure}"

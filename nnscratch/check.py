@@ -36,6 +36,9 @@ def gradient_check(model: MLP, seed: int = 0) -> Worst:
 
         (loss(w + h u) - loss(w - h u)) / (2 h)  against  <dw, u>
 
+    The loss is the one that the network learns from, with its penalties, normalized by the batch,
+    and with the same units left out each time. The gradient is left in model.dw.
+
     u is one weight alone, PROBES times for each parameter, and once a random direction of it. An
     error is relative to the larger of the two numbers, or to 1e-3 of the largest gradient of the
     parameter, below which rounding rules.
@@ -43,11 +46,15 @@ def gradient_check(model: MLP, seed: int = 0) -> Worst:
     rng = np.random.default_rng(seed)
     x = rng.random((32, model.sizes[0]))
     labels = rng.integers(0, model.sizes[-1], 32)
-    model.loss_and_grad(x, labels)
-    h = 1e-4
+
+    def loss() -> float:
+        return model.loss_and_grad(x, labels, np.random.default_rng(seed))
+
+    loss()
+    gradient, h = model.dw.copy(), 1e-4
+    gradients = [parameter.dw.copy() for parameter in model.parameters]
     found = []
-    for parameter in model.parameters:
-        dw = parameter.dw.copy()
+    for parameter, dw in zip(model.parameters, gradients, strict=True):
         w = parameter.w.copy()
         directions = [_one_hot(dw.shape, k) for k in rng.integers(0, dw.size, PROBES)]
         random = rng.normal(size=dw.shape)
@@ -56,12 +63,13 @@ def gradient_check(model: MLP, seed: int = 0) -> Worst:
             sides = []
             for sign in (1, -1):
                 parameter.w[...] = w + sign * h * u
-                sides.append(model.evaluate(x, labels).loss)
+                sides.append(loss())
             parameter.w[...] = w
             difference, backward = (sides[0] - sides[1]) / (2 * h), float(np.vdot(dw, u))
             size = max(abs(difference), abs(backward), floor)
             error = abs(difference - backward) / size
             found.append(Worst(parameter.name, error, backward, difference))
+    model.dw = gradient
     return max(found, key=lambda worst: worst.error)
 
 

@@ -55,6 +55,7 @@ class DistortedLoader(Loader):
         self.loader = loader
         self.epochs_begun = loader.epochs_begun
         self.distortion = as_part(Distortion, DISTORTIONS, distortion)  # type: ignore[type-abstract]
+        seeds.stream(seed)  # refuses what is no seed
         self.distortion_seed = seed
         pixels = loader.split.images.shape[1]
         self._side = math.isqrt(pixels)

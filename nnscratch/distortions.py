@@ -58,6 +58,7 @@ class Distortion(Part):
         return new
 
 
+@dataclass(frozen=True)
 class Undistorted(Distortion):
     """d = 0: the images as they are."""
 

@@ -118,9 +118,11 @@ class Dropout(Layer):
         return x
 
     def forward_training(self, x: Array, rng: np.random.Generator | None) -> Array:
-        if rng is None:
-            what = "the network leaves out units at random while it learns"
-            raise UsageError(what, "give the random numbers: rng=np.random.default_rng(0)")
+        if not isinstance(rng, np.random.Generator):
+            raise UsageError(
+                f"the network leaves out units at random while it learns, and rng is {rng!r:.80}",
+                "make rng = np.random.default_rng(0) once, and give it with every batch",
+            )
         self.mask = mask = self._mask.rows(len(x))
         rng.random(out=mask, dtype=mask.dtype.type)
         np.greater_equal(mask, self.rate, out=mask)
@@ -179,6 +181,7 @@ class BatchNorm(Layer):
         self.mean, self.variance = mean, variance
         units, dtype = len(gamma), gamma.dtype
         self._x_hat, self._y, self._dx = (RowBuffer(units, dtype) for _ in range(3))
+        self.n = 0  # examples in the last batch that it learned from
 
     def forward(self, x: Array) -> Array:
         self.by_batch = False
@@ -226,6 +229,8 @@ class BatchNorm(Layer):
 
     def follow(self) -> None:
         """Move mean and variance towards those of the last batch that it learned from."""
+        if self.n == 0:  # there was none
+            return
         n = self.n
         self.mean += self.RATE * (self.m - self.mean)
         self.variance += self.RATE * (n / (n - 1) * self.v - self.variance)

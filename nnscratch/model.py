@@ -78,9 +78,9 @@ class MLP:
     once it is trained, and `moving` has the views into it, mean1, variance1, ...
 
     `regularization`, an `nn.Regularization`, says what is punished, limited or left out at random.
-    A loop of one's own gives `loss_and_grad` a random generator where units are left out, another
-    one for each update, and calls `after_update` after it where weights are limited or batches
-    normalized. `fit` sees to both.
+    A loop of one's own gives `loss_and_grad` a random generator where units are left out, the same
+    one with every batch, and calls `after_update` after each step where weights are limited or
+    batches normalized. `fit` sees to both.
 
     x, shape (n, inputs), may be an array or the `Pixels` of a split or loader. Labels, shape
     (n,), are whole numbers from 0 to outputs - 1. Wrong shapes, types and labels raise UsageError.
@@ -113,7 +113,9 @@ class MLP:
             what = f"regularization is {regularization!r:.80}"
             raise UsageError(what, "give a record like nn.Regularization(dropout=0.5)")
         self.regularization = regularization
-        self.batch_norm = batch_norm
+        if not isinstance(batch_norm, bool | np.bool_):
+            raise UsageError(f"batch_norm is {batch_norm!r:.80}", "give True or False")
+        self.batch_norm = bool(batch_norm)
         self.seed, self.bias, self.dtype = seed, bias, np.dtype(dtype)
 
         shapes: dict[str, tuple[int, ...]] = {}

@@ -278,9 +278,10 @@ def test_an_error_in_the_thread_reaches_who_reads() -> None:
     assert threads() == []
 
 
-def test_a_seed_that_cannot_be_is_told_to_who_reads() -> None:
-    with pytest.raises(nn.UsageError, match="seed must be a whole number"):
-        list(loader_of(seed=-1))
+def test_a_seed_that_cannot_be_is_told_at_once() -> None:
+    for wrong in (-1, "a"):
+        with pytest.raises(nn.UsageError, match="seed must be a whole number"):
+            loader_of(seed=wrong)
 
 
 def test_leaving_an_epoch_early_ends_the_thread_at_once() -> None:

@@ -342,6 +342,12 @@ def test_a_wrong_gradient_fails_and_the_parameter_is_named(capsys, monkeypatch) 
     assert worst.error > 1e-4
 
 
+def test_the_gradient_of_a_network_with_all_that_training_adds_is_right() -> None:
+    limits = nn.Regularization(l2=0.1, l1=0.01, dropout=0.5, input_dropout=0.2)
+    net = nn.MLP([20, 8, 6, 5], dtype="float64", batch_norm=True, regularization=limits)
+    assert check.gradient_check(net).error < 1e-5
+
+
 def test_the_gradient_of_the_real_network_is_right_to_six_digits() -> None:
     assert check.gradient_check(nn.MLP(check.SIZES, dtype="float64")).error < 5e-7
 

@@ -496,7 +496,7 @@ def test_another_format_is_refused_by_its_number(ending, tmp_path: Path) -> None
     older = refused(path)
     assert "it has format 1 of nnscratch" in older
     assert "which reads format" in older
-    assert older.endswith("read it with that version, or train anew")
+    assert older.endswith("read it with the state that wrote it, or train anew")
 
 
 @pytest.mark.parametrize(

@@ -631,6 +631,24 @@ def test_without_random_numbers_it_says_what_to_give(toy) -> None:
         model = nn.MLP([12, 9, 3], regularization=limits)
         with pytest.raises(nn.UsageError, match="leaves out units at random while it learns"):
             model.loss_and_grad(toy.x, toy.labels)
+        with pytest.raises(nn.UsageError, match="and rng is 0"):
+            model.loss_and_grad(toy.x, toy.labels, 0)
+
+
+def test_a_network_that_has_seen_no_batch_has_none_to_follow(toy) -> None:
+    model = nn.MLP([12, 9, 3], batch_norm=True)
+    model.loss_and_grad(toy.x[:50], toy.labels[:50])
+    model.after_update()
+    fresh = copy.deepcopy(model)
+    before = fresh.statistics.copy()
+    assert before.any()
+    fresh.after_update()
+    assert (fresh.statistics == before).all()
+
+
+def test_batch_norm_is_true_or_false() -> None:
+    with pytest.raises(nn.UsageError, match="batch_norm is 'no'"):
+        nn.MLP([12, 9, 3], batch_norm="no")
 
 
 def test_left_out_unscaled_and_trained_weights_shrunk_it_is_the_same_network() -> None:
