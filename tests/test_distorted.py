@@ -520,7 +520,7 @@ print(*(statistics.median(times) for times in zip(*rounds)))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.parametrize("size", [32, 128, 1000])
 def test_an_epoch_takes_less_than_twice_as_long_as_an_undistorted_one(size: int) -> None:
     """Both by turns, with all threads; again where the machine was busy with something else."""
