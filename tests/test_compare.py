@@ -554,15 +554,21 @@ def test_a_pool_ends_its_own_processes_and_no_others(toy: nn.Split) -> None:
     try:
         pool.close()
         deadline = time.monotonic() + 20
-        while Path(f"/proc/{worker}/cmdline").exists() and time.monotonic() < deadline:
-            if Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                break
-            time.sleep(0.05)
-        else:
+        while is_running(worker):
             assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert other.is_alive()
     finally:
         other.kill()
+
+
+def is_running(pid: int) -> bool:
+    """Whether that process runs; one that has ended may still wait for its parent."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it may go while its file is being read
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def is_mapped(stored: Stored) -> list[bool]:

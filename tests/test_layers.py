@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.special
-from test_allocations import most_allocated
+from test_allocations import NUMPYS_OWN, most_allocated
 from test_bad_arguments import check_refused
 
 import nnscratch as nn
@@ -682,5 +682,7 @@ def test_nothing_is_allocated_for_the_examples_of_a_batch(kwargs, monkeypatch) -
     batch_size = 65_536
     monkeypatch.setattr(model_module, "CHUNK", batch_size)
     model = nn.MLP([16, 16, 10], **kwargs)
-    one_number_each = 4 * batch_size
-    assert most_allocated(nn.OPTIMIZERS["sgd"](), model, batch_size) < one_number_each
+    bound = NUMPYS_OWN
+    if model.moving and np.lib.NumpyVersion(np.__version__) < "2.1.0":
+        bound = 4 * batch_size  # a number each: the buffers of einsum are larger there
+    assert most_allocated(nn.OPTIMIZERS["sgd"](), model, batch_size) < bound

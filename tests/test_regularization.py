@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
-from test_allocations import most_allocated
+from test_allocations import NUMPYS_OWN, most_allocated
 from test_bad_arguments import WRONG, outside
 
 import nnscratch as nn
@@ -259,7 +259,9 @@ def test_nothing_is_allocated_for_penalties_and_limits() -> None:
     """But for what the optimizer takes; an array like the large matrix would be as much again."""
     limits = nn.Regularization(l2=1e-3, l1=1e-3, max_norm=0.1)
     model = nn.MLP([16, 1000, 1000, 10], regularization=limits)
-    assert most_allocated(nn.OPTIMIZERS["adam"](), model, 64) < model.w.nbytes / 2
+    # NumPy's blocks, where there is no numba, are temporary arrays
+    bound = NUMPYS_OWN if nn.engine() == "numba" else model.w.nbytes / 2
+    assert most_allocated(nn.OPTIMIZERS["adam"](), model, 64) < bound
 
 
 def test_it_says_what_it_does_in_few_words() -> None:
