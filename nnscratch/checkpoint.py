@@ -146,7 +146,10 @@ def to_bytes(
     if not progress.is_whole:
         what = f"the run was broken off in the middle of update {progress.update + 1}"
         raise UsageError(what, "save it while a record is held")
-    arrays: dict[str, Any] = {"w": progress.gradient_point(model), "statistics": model.statistics}
+    arrays: dict[str, Any] = {
+        "w": progress.gradient_point(model),
+        "statistics": progress.statistics(model),
+    }
     states = [_coded(state, f"{k}", arrays) for k, state in enumerate(progress.states)]
     description = {
         "network": model.description,

@@ -80,8 +80,7 @@ class Affine(Distortion):
     way, p -> c + A^-1 (p - c - t): a positive angle turns it clockwise, a positive v makes it
     smaller, a positive slant leans it to the right, a positive t moves it up or to the left.
 
-    Source: Simard, Steinkraus and Platt, ICDAR 2003, section 2, who give no ranges. 15 degrees and
-    15 % are about those of Ciresan et al., arXiv 1003.0358.
+    Source: Simard, Steinkraus and Platt, ICDAR 2003, section 2, who give no ranges.
     Note: torchvision's RandomAffine scales height and width alike, slants by an angle, and takes
     the nearest pixel unless told otherwise.
     """

@@ -4,6 +4,7 @@ A layer remembers what its last forward pass saw; `backward` belongs to that pas
 return lies in the layer's own buffers and holds until the next pass.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -11,7 +12,12 @@ import numpy as np
 
 from .activations import Activation
 from .arrays import Array, RowBuffer
-from .errors import UsageError
+from .errors import NnscratchWarning, UsageError
+
+FORGOTTEN = (
+    "batch normalization has learned from batches whose means and variances it does not know: call "
+    "model.after_update() after each step"
+)
 
 
 class Layer(ABC):
@@ -154,10 +160,12 @@ class BatchNorm(Layer):
 
         mean <- mean + rate (m - mean)        variance likewise
 
-    and are those of the weights where gradients were taken, also where an optimizer has others
-    evaluated, such as an average; of two gradients of one batch (SAM) the last one counts.
+    and are those of the weights where gradients were taken; of two gradients of one batch (SAM) the
+    last one counts. For other weights, such as an average of these, they are measured anew (see
+    MLP.measure).
 
-    Raises UsageError for a batch of one example, which has no variance.
+    Raises UsageError for a batch of one example, which has no variance. Warns when the trained
+    network is asked, and has learned from batches none of which mean and variance have followed.
 
     Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 1 and the derivatives of section 3. Their
     algorithm 2 computes mean and variance once, after training; moving averages are what is done
@@ -182,9 +190,13 @@ class BatchNorm(Layer):
         units, dtype = len(gamma), gamma.dtype
         self._x_hat, self._y, self._dx = (RowBuffer(units, dtype) for _ in range(3))
         self.n = 0  # examples in the last batch that it learned from
+        self.has_followed = False
+        self._gamma_then = np.empty_like(gamma)  # in that batch; what has learned has moved it
 
     def forward(self, x: Array) -> Array:
         self.by_batch = False
+        if self.n and not self.has_followed and (self.gamma != self._gamma_then).any():
+            warnings.warn(FORGOTTEN, NnscratchWarning, stacklevel=2)
         x_hat = np.subtract(x, self.mean, out=self._x_hat.rows(len(x)))
         return self._scaled(x_hat, self.variance)
 
@@ -196,6 +208,7 @@ class BatchNorm(Layer):
                 "choose a batch size of at least 2, and one that leaves no single example over",
             )
         self.by_batch, self.n = True, n
+        self._gamma_then[...] = self.gamma
         # added up in double precision: x may be large, and its deviation small
         self.m = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
         x_hat = np.subtract(x, self.m, out=self._x_hat.rows(n))
@@ -227,13 +240,14 @@ class BatchNorm(Layer):
         dx *= self.gamma * self.scale
         return dx
 
-    def follow(self) -> None:
+    def follow(self, rate: float = RATE) -> None:
         """Move mean and variance towards those of the last batch that it learned from."""
         if self.n == 0:  # there was none
             return
         n = self.n
-        self.mean += self.RATE * (self.m - self.mean)
-        self.variance += self.RATE * (n / (n - 1) * self.v - self.variance)
+        self.mean += rate * (self.m - self.mean)
+        self.variance += rate * (n / (n - 1) * self.v - self.variance)
+        self.has_followed = True
 
 
 def check_fills(activation: Activation, dtype: np.dtype[Any]) -> None:

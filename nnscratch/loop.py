@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .schedules import SCHEDULES, Schedule
 from .slots import Slot, arrays_to_update, end_update, refuse_shared, update_all
 
 SUPPLIED = {"loss", "norm", "moments"}  # what the network gives of what an optimizer may need
+MEASURED = 4096  # images, at least, from which batch normalization of other weights is measured
 RAW = 100.0  # inputs so large are pixels that nobody has divided
 
 
@@ -110,7 +112,7 @@ def _records(
     per_epoch = len(loader)
     total = epochs * per_epoch
     if progress.update >= total:  # nothing left to do but to give the weights to evaluate
-        progress.enter_readout(model, slots, optimizer)
+        give_readout(model, slots, optimizer, loader, progress)
     while progress.update < total:
         epoch, batch = divmod(progress.update, per_epoch)
         if batch == 0:
@@ -142,7 +144,7 @@ def _records(
             if not ends_epoch and not wanted(progress.update):
                 continue
             progress.seconds += time.perf_counter() - began
-            progress.enter_readout(model, slots, optimizer)
+            give_readout(model, slots, optimizer, loader, progress)
             result = None
             with np.errstate(over="ignore", invalid="ignore"):
                 check_weights(progress, model, scheduled, x)
@@ -220,6 +222,27 @@ def check_supplied(optimizer: Optimizer) -> None:
         raise UsageError(what, "choose another optimizer for the network")
 
 
+def give_readout(
+    model: MLP, slots: list[Slot], optimizer: Optimizer, loader: Loader, progress: Progress
+) -> None:
+    """Give the model the weights to evaluate, with statistics of their own if they are others.
+
+    They are those of the first batches of the epoch.
+    """
+    if not (progress.enter_readout(model, slots, optimizer) and model.moving):
+        return
+    epoch = progress.first_epoch + (progress.update - 1) // len(loader)
+    batches = islice(loader.batches(epoch), -(-MEASURED // loader.batch_size))
+    model.measure((x for x, _ in batches), units_left_out(model, progress))
+
+
+def units_left_out(model: MLP, progress: Progress) -> np.random.Generator | None:
+    """The random numbers of the next gradient, where the network leaves out units."""
+    if not model.draws:
+        return None
+    return np.random.default_rng(seeds.stream(progress.seed, seeds.DROP, progress.examples))
+
+
 def take_gradient(
     model: MLP,
     slots: list[Slot],
@@ -238,10 +261,7 @@ def take_gradient(
     if "moments" in optimizer.needs:  # first of all, since it overwrites the gradient
         rng = np.random.default_rng(seeds.stream(progress.seed, seeds.FISHER, progress.examples))
         moments = model.moments(x, rng)
-    drop = None
-    if model.draws:
-        drop = np.random.default_rng(seeds.stream(progress.seed, seeds.DROP, progress.examples))
-    loss = model.loss_and_grad(x, labels, drop)
+    loss = model.loss_and_grad(x, labels, units_left_out(model, progress))
     norm = 0.0
     if "norm" in optimizer.needs:  # in double precision, where no square is too large
         norm = math.sqrt(np.einsum("i,i->", model.dw, model.dw, dtype=np.float64))

@@ -1,7 +1,7 @@
 """The multilayer perceptron: its weights in one vector, its gradient in another."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -116,6 +116,10 @@ class MLP:
         if not isinstance(batch_norm, bool | np.bool_):
             raise UsageError(f"batch_norm is {batch_norm!r:.80}", "give True or False")
         self.batch_norm = bool(batch_norm)
+        for name, wanted in (("batch_norm", batch_norm), ("dropout", regularization.dropout)):
+            if wanted and len(sizes) == 2:
+                what = f"{name} is for hidden layers, and sizes {list(sizes)} has none"
+                raise UsageError(what, "give a hidden layer, or leave it out")
         self.seed, self.bias, self.dtype = seed, bias, np.dtype(dtype)
 
         shapes: dict[str, tuple[int, ...]] = {}
@@ -321,6 +325,30 @@ class MLP:
             self.limit(self.w)
         for norm in self._norms:
             norm.follow()
+
+    def measure(
+        self, batches: Iterable[Array | Pixels], rng: np.random.Generator | None = None
+    ) -> None:
+        """Take the statistics of batch normalization anew, for weights that have learned elsewhere.
+
+        They become the means of those of the batches. For weights that did not move from batch to
+        batch, such as an average of such as did: `fit` sees to it where an optimizer has one.
+
+        >>> x, labels = np.random.default_rng(0).random((99, 4)), np.arange(99) % 2
+        >>> model = nn.MLP([4, 3, 2], batch_norm=True)
+        >>> model.measure([x[:50], x[50:]])
+        >>> float(model.moving["mean1"][0].round(3))
+        0.113
+
+        UsageError for a batch of one example, and where units are left out without `rng`.
+
+        Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 2; PyTorch's update_bn.
+        """
+        for k, x in enumerate(batches, start=1):
+            for _, rows in self._chunks(self._rows(x), len(x)):
+                self.forward_training(rows, rng)
+            for norm in self._norms:
+                norm.follow(1 / k)  # the mean of the first k
 
     def limit(self, w: Array) -> None:
         """Shorten what is beyond the largest norm in a vector like `w`."""

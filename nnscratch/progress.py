@@ -86,7 +86,7 @@ class Progress:
     seconds: float = 0.0
     states: list[State] = field(default_factory=list)
     is_whole: bool = True
-    _gradient_point: Array | None = field(default=None, repr=False)
+    _training: tuple[Array, Array] | None = field(default=None, repr=False)
     _at_readout: bool = field(default=False, repr=False)
 
     @property
@@ -104,22 +104,35 @@ class Progress:
 
         While a record is held, the model has the weights to evaluate; most often they are the same.
         """
-        return self._gradient_point if self._at_readout else model.w  # type: ignore[return-value]
+        return self._in_training(model)[0]
 
-    def enter_readout(self, model: MLP, slots: list[Slot], optimizer: Optimizer) -> None:
-        """Give the model the weights to evaluate and to save, and keep where it was."""
+    def statistics(self, model: MLP) -> Array:
+        """Those of batch normalization for the weights where the next gradient is wanted."""
+        return self._in_training(model)[1]
+
+    def _in_training(self, model: MLP) -> tuple[Array, Array]:
+        if self._at_readout and self._training:
+            return self._training
+        return model.w, model.statistics
+
+    def enter_readout(self, model: MLP, slots: list[Slot], optimizer: Optimizer) -> bool:
+        """Give the model the weights to evaluate and to save, and keep where it was.
+
+        Returns whether they are others.
+        """
         points = [optimizer.readout(slot.w, slot.state) for slot in slots]
         if all(point is slot.w for point, slot in zip(points, slots, strict=True)):
-            return
-        if self._gradient_point is None:
-            self._gradient_point = np.empty_like(model.w)
-        self._gradient_point[...] = model.w
+            return False
+        if self._training is None:
+            self._training = np.empty_like(model.w), np.empty_like(model.statistics)
+        self._training[0][...], self._training[1][...] = model.w, model.statistics
         self._at_readout = True  # before the copies: broken off among them, w is still kept
         for point, slot in zip(points, slots, strict=True):
             slot.w[...] = point
+        return True
 
     def leave_readout(self, model: MLP) -> None:
         """Give the model the weights where the next gradient is wanted, if it has others."""
         if self._at_readout:
-            model.w = self.gradient_point(model)
+            model.w, model.statistics[...] = self._in_training(model)
             self._at_readout = False

@@ -17,8 +17,8 @@ from test_allocations import NUMPYS_OWN, most_allocated
 from test_bad_arguments import check_refused
 
 import nnscratch as nn
+from nnscratch import loop, train
 from nnscratch import model as model_module
-from nnscratch import train
 from nnscratch.layers import Activate, BatchNorm, Dropout
 
 RECORDED = json.loads((Path(__file__).parent / "regularized" / "torch.json").read_text())
@@ -292,9 +292,13 @@ def test_a_batch_of_one_is_refused_before_anything_is_trained(batch_size: int, t
     assert len(model.predict(toy.x[:1])) == 1  # a trained network answers one alone
 
 
-def test_a_network_with_nothing_to_normalize_takes_one_example(toy) -> None:
-    model = nn.MLP([12, 3], batch_norm=True)
-    assert len(list(nn.fit(model, "sgd", nn.stochastic(toy[:5]), 1))) == 1
+@pytest.mark.parametrize(
+    "asked", [{"batch_norm": True}, {"regularization": nn.Regularization(dropout=0.5)}]
+)
+def test_what_is_for_hidden_layers_is_refused_where_there_are_none(asked) -> None:
+    with pytest.raises(nn.UsageError, match=r"is for hidden layers, and sizes .12, 3. has none"):
+        nn.MLP([12, 3], **asked)
+    nn.MLP([12, 3], regularization=nn.Regularization(input_dropout=0.5))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +389,7 @@ def test_a_copy_remembers_the_same(dtype: str, toy, tmp_path: Path) -> None:
         assert (other.statistics != model.statistics).all()  # it is a network of its own
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sam", "lbfgs", "lookahead", "muon"])
+@pytest.mark.parametrize("optimizer", ["adam", "sam", "lbfgs", "lookahead", "muon", "averaged"])
 def test_a_run_that_stops_after_every_update_ends_with_the_same_bits(
     optimizer: str, toy, tmp_path: Path
 ) -> None:
@@ -395,8 +399,10 @@ def test_a_run_that_stops_after_every_update_ends_with_the_same_bits(
         limits = nn.Regularization(dropout=0.5, input_dropout=0.2, max_norm=0.7, l2=1e-3)
         return nn.MLP([12, 6, 3], "relu", batch_norm=True, regularization=limits, seed=seed)
 
-    opt, whole = nn.OPTIMIZERS[optimizer](), make(1)
-    list(nn.fit(whole, opt, nn.mini_batch(toy[:40], 16), 2))
+    averaged = nn.WeightEMA(nn.OPTIMIZERS["adam"](), 0.9)
+    opt = averaged if optimizer == "averaged" else nn.OPTIMIZERS[optimizer]()
+    whole, through = make(1), nn.Progress()
+    list(nn.fit(whole, opt, nn.mini_batch(toy[:40], 16), 2, progress=through))
     model, progress = make(1), nn.Progress()
     for _ in range(6):
         next(nn.fit(model, opt, nn.mini_batch(toy[:40], 16), 2, every=1, progress=progress))
@@ -407,6 +413,7 @@ def test_a_run_that_stops_after_every_update_ends_with_the_same_bits(
     assert progress.update == 6
     assert (model.w == whole.w).all()
     assert (model.statistics == whole.statistics).all()
+    assert (progress.statistics(model) == through.statistics(whole)).all()
 
 
 def test_a_command_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
@@ -423,14 +430,71 @@ def test_a_command_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -
     assert (parts.statistics == whole.statistics).all()
 
 
-def test_an_average_of_weights_is_evaluated_with_what_the_trained_ones_saw(toy) -> None:
-    """As `layers.BatchNorm` says; the weights themselves are trained as without the average."""
-    plain, averaged = (nn.MLP([12, 6, 3], batch_norm=True) for _ in range(2))
-    adam = nn.OPTIMIZERS["adam"](lr=0.01)
-    list(nn.fit(plain, adam, nn.mini_batch(toy, 50), 2))
-    list(nn.fit(averaged, nn.WeightEMA(adam, 0.9), nn.mini_batch(toy, 50), 2))
-    assert (averaged.statistics == plain.statistics).all()
-    assert (averaged.w != plain.w).any()
+@pytest.mark.parametrize(("measured", "batches"), [(10_000, 6), (101, 3)])
+def test_an_average_of_weights_is_evaluated_with_statistics_of_its_own(
+    measured: int, batches: int, toy, monkeypatch
+) -> None:
+    """The paper's algorithm 2: means over batches of the mean and of the unbiased variance."""
+    monkeypatch.setattr(loop, "MEASURED", measured)
+    model, loader = nn.MLP([12, 6, 3], batch_norm=True, dtype="float64"), nn.mini_batch(toy, 50)
+    averaged = nn.WeightEMA(nn.OPTIMIZERS["adam"](lr=0.1), 0.9)
+    for record in nn.fit(model, averaged, loader, 2):
+        order = loader.order(record.epoch - 1)[: 50 * batches].reshape(batches, 50)
+        sums = [toy.x[rows].astype(float) @ model.parameters[0].w for rows in order]
+        means = np.mean([np.mean(z, axis=0) for z in sums], axis=0)
+        variances = np.mean([np.var(z, axis=0, ddof=1) for z in sums], axis=0)
+        np.testing.assert_allclose(model.moving["mean1"], means, rtol=1e-6)
+        np.testing.assert_allclose(model.moving["variance1"], variances, rtol=1e-6)
+
+
+def test_the_units_that_are_left_out_of_an_average_are_those_of_the_run(toy) -> None:
+    """Statistics of an average depend on the seed of the run, and on nothing else."""
+
+    def statistics(seed: int) -> np.ndarray:
+        model = nn.MLP([12, 6, 5, 3], batch_norm=True, regularization=HALF, seed=seed)
+        list(nn.fit(model, nn.WeightEMA(nn.OPTIMIZERS["adam"](), 0.9), nn.mini_batch(toy, 50), 1))
+        return model.statistics
+
+    assert (statistics(1) == statistics(1)).all()
+    assert (statistics(1) != statistics(2)).any()
+
+
+def test_looking_at_an_average_moves_nothing_in_the_training(toy) -> None:
+    watched, alone = (nn.MLP([12, 6, 3], batch_norm=True, seed=2) for _ in range(2))
+    averaged, progress = nn.WeightEMA(nn.OPTIMIZERS["adam"](), 0.9), nn.Progress()
+    adam, loader = averaged.base, nn.mini_batch(toy, 50)
+    for _ in nn.fit(watched, averaged, loader, 2, every=1, progress=progress):
+        watched.evaluate(toy.x, toy.labels)
+    list(nn.fit(alone, adam, nn.mini_batch(toy, 50), 2))
+    assert (watched.w != alone.w).any()
+    assert (watched.statistics != alone.statistics).any()
+    progress.leave_readout(watched)
+    assert (watched.w == alone.w).all()
+    assert (watched.statistics == alone.statistics).all()
+
+
+def test_an_average_answers_better_with_statistics_of_its_own() -> None:
+    """It lags behind after so few updates, and the more with those of the weights in training."""
+    data = nn.load_dataset("digits")
+    model = nn.MLP([784, 100, 10], batch_norm=True)
+    averaged, progress = nn.WeightEMA(nn.OPTIMIZERS["adam"]()), nn.Progress()
+    loader = nn.mini_batch(data.train, 32)
+    *_, last = nn.fit(model, averaged, loader, 12, val=data.val, progress=progress)
+    model.statistics[...] = progress.statistics(model)
+    in_training = model.evaluate(data.val.x, data.val.labels)
+    assert last.val_accuracy > in_training.accuracy + 0.2
+
+
+def test_a_loop_of_ones_own_is_told_of_means_that_did_not_follow(toy) -> None:
+    model = nn.MLP([12, 6, 3], batch_norm=True)
+    model.evaluate(toy.x, toy.labels)  # has learned nothing yet
+    model.loss_and_grad(toy.x, toy.labels)
+    model.evaluate(toy.x, toy.labels)  # nor now
+    model.w -= 0.1 * model.dw
+    with pytest.warns(nn.NnscratchWarning, match=r"call model.after_update\(\) after each step"):
+        model.evaluate(toy.x, toy.labels)
+    model.after_update()
+    model.evaluate(toy.x, toy.labels)
 
 
 @pytest.fixture
