@@ -37,7 +37,7 @@ def published(tmp_path, monkeypatch) -> ModuleType:
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
     row = module.Row("twelve units", "a book", 5.0, 4.0, FLAGS, ("--lr 0.01", "--lr 0.02"))
-    committee = module.CommitteeRow("all of them", "a paper", 3.0, 2.0, "twelve", 4)
+    committee = module.CommitteeRow("all of them", "a paper", 3.0, 2.0, {"twelve": 4})
     monkeypatch.setattr(module, "ROWS", {"twelve": row, "all": committee})
     monkeypatch.setattr(module, "CHOOSING", "--val-size 250")
     return module
@@ -315,9 +315,8 @@ def test_each_row_has_a_network_for_each_seed_and_no_other(real):
     for name, seeds in found.items():
         row = real.ROWS[name]
         if isinstance(row, real.Row):
-            more = [
-                other.members for other in real.ROWS.values() if getattr(other, "of", "") == name
-            ]
+            committees = [row for row in real.ROWS.values() if isinstance(row, real.CommitteeRow)]
+            more = [committee.of.get(name, 0) for committee in committees]
             wanted = max([len(real.SEEDS), *(n for n in more if len(seeds) > len(real.SEEDS))])
             assert sorted(seeds) == [str(seed) for seed in range(wanted)]
 
