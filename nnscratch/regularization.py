@@ -26,9 +26,9 @@ class Regularization(Part):
     With an optimizer that divides by the size of the gradient, such as Adam, it is another thing
     than decoupled decay.
 
-    >>> limits = nn.Regularization(l2=0.5, dropout=0.2)
+    >>> limits = nn.Regularization(l2=0.5, max_norm=3)
     >>> print(limits)
-    l2 0.5, dropout 0.2
+    l2 0.5, max_norm 3
     >>> model = nn.MLP([2, 2], init=nn.INITIALIZERS["constant"](value=1), regularization=limits)
     >>> x, labels = np.eye(2), np.array([0, 1])
     >>> round(model.loss_and_grad(x, labels) - model.evaluate(x, labels).loss, 6)   # 0.5 / 2 * 4

@@ -155,7 +155,6 @@ def test_batch_normalization_and_regularization_come_back_bit_for_bit(
         {"sizes": [3, 2]},
         {"sizes": [1] * 15},
         {"batch_norm": True, "sizes": [1] * 15},
-        {"batch_norm": True, "sizes": [3, 2]},
         {"seed": 2**70},
     ],
     ids=lambda kwargs: " ".join(kwargs),
