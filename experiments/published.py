@@ -199,7 +199,7 @@ ROWS: dict[str, Row | CommitteeRow] = {
         1.35,
         1.45,
         DEEP,
-        ("--lr 0.0005", "--lr 0.001"),
+        ("--lr 0.0005", "--lr 0.001", "--lr 0.002"),
     ),
     "srivastava_relu": Row(
         "784-1024-1024-1024-10 ReLU, dropout, max-norm",

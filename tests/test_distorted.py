@@ -378,6 +378,24 @@ def test_a_training_stopped_after_any_update_ends_with_the_same_bits(size, tmp_p
         assert [r.train_loss for r in rest] == [r.train_loss for r in records[stop:]]
 
 
+def test_an_average_is_measured_with_distorted_images_while_the_next_ones_are_made() -> None:
+    """Batch normalization of an average takes batches of the epoch that is under way."""
+    averaged = nn.WeightEMA(nn.OPTIMIZERS["adam"](), 0.9)
+
+    def trained(every: int | None) -> tuple[nn.MLP, nn.Progress]:
+        model, progress = nn.MLP([SIDE**2, 4, 100], batch_norm=True, dtype="float64"), nn.Progress()
+        list(nn.fit(model, averaged, loader_of(), 2, every=every, progress=progress))
+        return model, progress
+
+    (watched, _), (model, progress) = trained(1), trained(None)
+    x, _ = epoch(loader_of().batches(1))
+    sums = x.astype(float).reshape(10, 10, SIDE**2) @ model.parameters[0].w
+    np.testing.assert_allclose(model.moving["mean1"], sums.mean(axis=(0, 1)), rtol=1e-6)
+    assert (progress.statistics(model) != model.statistics).all()
+    assert (watched.w == model.w).all()
+    assert (watched.statistics == model.statistics).all()
+
+
 def test_a_progress_goes_on_with_the_same_distortion_only() -> None:
     model, progress = nn.MLP([SIDE**2, 4, 100]), nn.Progress()
     next(nn.fit(model, "adam", loader_of(), 2, progress=progress))
