@@ -63,7 +63,7 @@ def fit(
     While a record is held, and after the last one, the model has the weights to evaluate and to
     save (the optimizer's `readout`); to change them there has no effect for an optimizer whose
     readout is another point than the one where it takes its gradients. For such a point batch
-    normalization is measured anew, with the first batches of the epoch, 4,096 images or more.
+    normalization is measured anew, with the first batches of the epoch.
 
     Raises DivergedError before the step that a loss would lead to which is not finite or beyond a
     million times the first one (times 1, if that was smaller), and when the weights of a record
