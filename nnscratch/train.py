@@ -37,8 +37,6 @@ from .saver import Saver
 from .settings import PROG, Settings, parse
 from .signals import Interrupted, Signals, watched
 
-BAR_STEPS = 100  # how often in an epoch the progress bar moves
-
 
 def main(argv: Sequence[str]) -> int:
     """Train, read the test images once, and leave the run's folder behind."""
@@ -179,8 +177,6 @@ def train(
 
     Interrupted after a signal: the update under way was finished, and saved.
     """
-    shows_bar = sys.stderr.isatty() and not settings.quiet
-    bar_every = max(1, len(loader) // BAR_STEPS) if shows_bar else sys.maxsize
     save_every = settings.checkpoint_every or len(loader)
     updates = settings.epochs * len(loader)
     checkup = Checkup(model, data, saver.progress, len(loader)) if settings.diagnose else None
@@ -192,13 +188,17 @@ def train(
             return signals.caught.name
         return "--max-minutes" if time.monotonic() > deadline else None
 
+    bar = tqdm(
+        total=updates,
+        initial=saver.progress.update,
+        unit=" updates",
+        leave=False,
+        disable=not sys.stderr.isatty() or settings.quiet,
+    )
+
     def wanted(update: int) -> bool:
-        return bool(
-            update % bar_every == 0
-            or update % save_every == 0
-            or (checkup and checkup.wants(update))
-            or stop()
-        )
+        bar.update(update - bar.n)
+        return bool(update % save_every == 0 or (checkup and checkup.wants(update)) or stop())
 
     records = fit(
         model,
@@ -210,16 +210,8 @@ def train(
         every=wanted,
         progress=saver.progress,
     )
-    bar = tqdm(
-        total=updates,
-        initial=saver.progress.update,
-        unit=" updates",
-        leave=False,
-        disable=not shows_bar,
-    )
     try:
         for record in records:
-            bar.update(record.update - bar.n)
             reason = stop()  # asked once: another moment, another answer
             if checkup:
                 record = checkup.look(record)

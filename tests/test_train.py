@@ -1,6 +1,7 @@
 """The train command: what it leaves behind, what it prints, and how it refuses."""
 
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -195,6 +196,25 @@ def test_on_a_terminal_there_is_also_a_bar_that_leaves_nothing_behind(capsys, mo
     assert len(re.findall(r"^epoch \d/2  loss \d", out, re.MULTILINE)) == 2
     history = [json.loads(line) for line in Path("a/history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in history] == [1, 2]
+
+
+def test_the_bar_moves_with_each_update(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(train, "tqdm", functools.partial(train.tqdm, mininterval=0))
+    assert command(*QUICK) == 0
+    moved = re.findall(r"(\d+)/20 \[", capsys.readouterr().err)
+    assert {int(n) for n in moved} >= {0, 1, 7, 13, 19}
+
+
+def test_the_bar_costs_no_evaluation(capsys, monkeypatch) -> None:
+    """Batch normalization of averaged weights is measured for each record, and only then."""
+    measured = []
+    measure = nn.MLP.measure
+    monkeypatch.setattr(nn.MLP, "measure", lambda *a: measured.append(a) or measure(*a))
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        assert command(*QUICK, "--batch-norm", "--weight-ema", "0.9") == 0
+    assert len(measured) == 2 * 2  # epochs of two runs
 
 
 def test_runs_of_one_second_get_a_folder_each_and_the_same_weights(capsys, monkeypatch) -> None:
