@@ -114,7 +114,7 @@ def _imports(place: Place) -> set[Path]:
     user's file has this package from where it is installed, and all else from its root.
     """
     is_ours, found = _is_ours(place.file), set[Path]()
-    for node in ast.walk(ast.parse(_text(place.file))):
+    for node in _import_statements(_text(place.file)):
         if isinstance(node, ast.ImportFrom) and node.level:
             modules = [node.module] if node.module else [alias.name for alias in node.names]
             found |= {p for m in modules for p in _files(place.file.parents[node.level - 1], m)}
@@ -152,9 +152,20 @@ def _text_of_ours(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
+@functools.cache
+def _import_statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    nodes = ast.walk(ast.parse(source))
+    return tuple(node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def _bare_source(file: Path) -> str:
     """The source without comments, docstrings and line breaks of one's own."""
-    tree = ast.parse(_text(file))
+    return _without_remarks(_text(file))
+
+
+@functools.cache
+def _without_remarks(source: str) -> str:
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
