@@ -1,8 +1,8 @@
 """Let several trained networks answer together: python -m nnscratch.committee RUN RUN
 
-It measures each member and the committee on the test images, as python -m nnscratch.evaluate does.
-Nothing is measured on validation images: runs with other seeds set other images aside, and each has
-learned from most of those of the others.
+It measures each member and the committee on the test images: the accuracy, and the log loss of the
+answers, whatever loss the members learned from. Nothing is measured on validation images: runs with
+other seeds set other images aside, and each has learned from most of those of the others.
 """
 
 import json
@@ -129,7 +129,9 @@ def check_alike(members: Sequence[tuple[str, Saved | Trained]]) -> None:
             other, known = common.setdefault(of, (name, value))
             if value != known:
                 what = f"the members differ in {of}: {known} in {other}, {value} in {name}"
-                raise UsageError(what, "give networks that see the same images in the same way")
+                raise UsageError(
+                    what, "give networks with the same inputs and outputs, for the same images"
+                )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -164,14 +166,15 @@ def main(argv: Sequence[str]) -> None:
         interval = f"{100 * low:.2f} to {100 * high:.2f} %"
         say(f"{name:{width}}  {100 * found.accuracy:11.2f} %  {interval:17}  {found.loss:9.4f}")
         loss = found.loss if math.isfinite(found.loss) else None
-        return {"test_accuracy": found.accuracy, "interval_95": [low, high], "test_loss": loss}
+        return {"test_accuracy": found.accuracy, "interval_95": [low, high], "log_loss": loss}
 
     say(f"{len(test):,} test images of {data.name}")
-    say(f"{'':{width}}  test accuracy  {'95 % interval':17}  test loss")
+    say(f"{'':{width}}  test accuracy  {'95 % interval':17}   log loss")
     members, accuracies = [], []
     for name, network in zip(names, networks, strict=True):
-        found = measured(network.model, replace(test, dtype=network.model.dtype.name))
-        compare_with_result(network.folder, data.name, found)
+        its = replace(test, dtype=network.model.dtype.name)
+        compare_with_result(network.folder, data.name, measured(network.model, its))
+        found = Committee([network.model]).evaluate(its.x, its.labels)
         members.append({"run": name} | told(name, found))
         accuracies.append(found.accuracy)
     wide = replace(test, dtype=np.result_type(*(member.dtype for member in committee.members)).name)

@@ -111,7 +111,9 @@ class Dropout(Layer):
     The mean of y is x, which is what the trained network uses: forward gives x itself.
 
     Source: Srivastava et al., JMLR 15, 2014, section 4, who leave y unscaled and multiply the
-    trained weights by 1 - rate instead; the two are the same network.
+    trained weights by 1 - rate instead. The networks are the same for weights 1 - rate times
+    theirs, and so are not the learning rates, penalties and limits of theirs: a max-norm of c is
+    one of (1 - rate) c here.
     """
 
     def __init__(self, rate: float, units: int, dtype: np.dtype[Any]) -> None:
@@ -204,7 +206,7 @@ class BatchNorm(Layer):
         n = len(x)
         if n < 2:
             raise UsageError(
-                "batch normalization needs two examples or more in a batch, got 1",
+                f"batch normalization needs two examples or more in a batch, got {n}",
                 "choose a batch size of at least 2, and one that leaves no single example over",
             )
         self.by_batch, self.n = True, n

@@ -210,7 +210,7 @@ def check_together(model: MLP, optimizer: Optimizer, loader: Loader) -> None:
     arrays_to_update(model, optimizer)
     if model.moving and 1 in (loader.batch_size, len(loader.split) % loader.batch_size):
         raise UsageError(
-            f"batch normalization needs two images or more in a batch, and {loader} has one of one",
+            f"batch normalization needs two images or more in a batch; {loader} has one of one",
             "choose a batch size of at least 2 that leaves no single image over",
         )
 

@@ -70,11 +70,13 @@ class MLP:
 
     `w` and `dw` are vectors, and every W, b, dW and db is a view into them, in the order W1, b1,
     W2, b2, ...; W has shape (in, out). `parameters` lists the views; `matrices` lists one view for
-    each layer, of shape (in + 1, out), whose last row is the bias. Assigning to `w` or `dw` copies
-    into the vector. A copy or a pickle of a model is a model of its own.
+    each layer, of shape (in + 1, out), whose last row is the bias. Without `bias` there is none of
+    these. Assigning to `w` or `dw` copies into the vector. A copy or a pickle of a model is a model
+    of its own.
 
     With `batch_norm` every hidden layer is x W, batch normalization, activation; gamma1 and beta1
-    stand in the place of b1. `statistics` is the vector of the means and variances that it uses
+    stand in the place of b1, with `bias` or without, and are the last two rows of its matrix.
+    `statistics` is the vector of the means and variances that it uses
     once it is trained, and `moving` has the views into it, mean1, variance1, ...
 
     `regularization`, an `nn.Regularization`, says what is punished, limited or left out at random.
@@ -340,15 +342,26 @@ class MLP:
         >>> np.allclose(model.moving["mean1"], z.mean(axis=0))
         True
 
-        UsageError for a batch of one example, and where units are left out without `rng`.
+        A network without batch normalization has none, and reads no batch. UsageError for a batch
+        of less than two examples, for no batches, for batches with labels, and where units are left
+        out without `rng`.
 
-        Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 2; PyTorch's update_bn.
+        Source: Ioffe and Szegedy, arXiv 1502.03167, algorithm 2; PyTorch's update_bn, which takes
+        batches with labels.
         """
+        if not self._norms:
+            return
+        k = 0
         for k, x in enumerate(batches, start=1):
-            for _, rows in self._chunks(self._rows(x), len(x)):
-                self.forward_training(rows, rng)
+            if isinstance(x, tuple):
+                what = "a batch is a tuple, and statistics are those of the inputs alone"
+                raise UsageError(what, "give (x for x, labels in batches)")
+            x = self._rows(x)
+            self.forward_training(self._read(x, slice(0, len(x))), rng)
             for norm in self._norms:
                 norm.follow(1 / k)  # the mean of the first k
+        if not k:
+            raise UsageError("there are no batches to measure", "give at least one")
 
     def limit(self, w: Array) -> None:
         """Shorten what is beyond the largest norm in a vector like `w`."""
@@ -436,11 +449,13 @@ class MLP:
         """The rows of x in portions of at most `size`, in the model's dtype."""
         for start in range(0, len(x), size):
             rows = slice(start, min(start + size, len(x)))
-            if isinstance(x, Pixels):
-                chunk = x.read(rows)
-                yield rows, chunk if chunk.dtype == self.dtype else chunk.astype(self.dtype)
-            else:
-                yield rows, self._converted(x[rows])
+            yield rows, self._read(x, rows)
+
+    def _read(self, x: Array | Pixels, rows: slice) -> Array:
+        if not isinstance(x, Pixels):
+            return self._converted(x[rows])
+        read = x.read(rows)
+        return read if read.dtype == self.dtype else read.astype(self.dtype)
 
     def _converted(self, x: Array) -> Array:
         with np.errstate(over="ignore"):

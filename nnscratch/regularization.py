@@ -24,7 +24,8 @@ class Regularization(Part):
     and for dropout (see `layers.Dropout`).
     Note: l2 is Nielsen's lambda / n, twice the l2 of Keras, and the weight_decay of PyTorch's SGD.
     With an optimizer that divides by the size of the gradient, such as Adam, it is another thing
-    than decoupled decay.
+    than decoupled decay. Behind a dropout the weights are those of the trained network, 1 - dropout
+    times those that the source learns and limits: its max_norm of 4 is one of 2 behind 0.5 here.
 
     >>> limits = nn.Regularization(l2=0.5, max_norm=3)
     >>> print(limits)

@@ -293,6 +293,26 @@ def test_a_batch_of_one_is_refused_before_anything_is_trained(batch_size: int, t
 
 
 @pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "there are no batches to measure"),
+        ([np.ones((0, 12))], "two examples or more in a batch, got 0"),
+        ([np.ones((4, 12)), np.ones((1, 12))], "two examples or more in a batch, got 1"),
+        (nn.mini_batch(nn.Split(np.eye(12), np.arange(12)), 4), "a batch is a tuple"),
+        ([np.ones((4, 11))], r"x has shape \(4, 11\)"),
+    ],
+    ids=["none", "empty", "one", "labels", "shape"],
+)
+def test_statistics_are_those_of_batches_of_inputs(batches, message: str) -> None:
+    with pytest.raises(nn.UsageError, match=message):
+        nn.MLP([12, 5, 12], batch_norm=True).measure(batches)
+
+
+def test_a_network_without_batch_normalization_reads_no_batch_to_measure() -> None:
+    nn.MLP([12, 5, 3]).measure(pytest.fail(f"batch {k} is read") for k in range(3))
+
+
+@pytest.mark.parametrize(
     "asked", [{"batch_norm": True}, {"regularization": nn.Regularization(dropout=0.5)}]
 )
 def test_what_is_for_hidden_layers_is_refused_where_there_are_none(asked) -> None:
