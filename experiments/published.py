@@ -3,14 +3,16 @@
     python experiments/published.py                  the table as it stands
     python experiments/published.py --choose simard  try a row's settings, on validation images
     python experiments/published.py --finish simard  train the best of them, read the test images
+    python experiments/published.py --choose all --finish all
 
 A row is a network that somebody has published, and the settings that were tried for it: flags of
 the train command. `--choose` trains a network with each, on 50,000 images, and writes its error on
 the 10,000 that were set aside to published_choices.csv. `--finish` takes the settings with the
 lowest error (or the source's own, where there is nothing to choose), trains a network for each of
-three seeds, on all 60,000 images if the source did so, and reads the test images once with each; a
-row that is finished is not trained again. The errors go to published.csv, and the table to
-published.md. The command of a network is the train command that makes the same one bit for bit; of
+three seeds, on all 60,000 images unless the table says otherwise, and reads the test images once
+with each. The errors go to published.csv, and the table to published.md. What stands in these files
+is not trained again: who wants to see it happen deletes the lines of a row. The command of a
+network is the train command that makes the same one, bit for bit with the same BLAS kernels; of
 Nielsen's that are judged by the last 10,000 training images, and of a committee, it is this one.
 
 Two networks are trained at a time, each on a core of its own: BLAS wins little by a second one.
@@ -44,6 +46,7 @@ WEIGHTS = HERE.parent / "runs" / "published"  # of the networks that are finishe
 SEEDS = (0, 1, 2)
 CHOOSING = "--val-size 10000"
 ALL = "--val-size 0"
+ALL_ROWS = "all"
 LAST = "last"  # images of the training set: they are Nielsen's validation images
 HELD_BACK = 10_000  # of these
 PROCESSES = 2
@@ -97,12 +100,13 @@ class CommitteeRow:
 
 
 MNIST = "--dataset mnist"  # and never digits instead
+LARGE = "--init normal --std 1"  # Nielsen's large_weight_initializer
 NIELSEN = (
     f"{MNIST} --hidden 30 --loss mean_squared_error --opt sgd --lr 3 --batch-size 10 --epochs 30"
 )
 NIELSEN_L2 = (
-    f"{MNIST} --hidden 100 --loss sigmoid_cross_entropy --init lecun_normal --opt sgd --lr 0.1 "
-    "--l2 1e-4 --batch-size 10 --epochs 60"
+    f"{MNIST} --hidden 100 --loss sigmoid_cross_entropy --opt sgd --lr 0.1 --l2 1e-4 "
+    f"--batch-size 10 --epochs 60 {LARGE}"
 )
 SCRATCH = (
     f"{MNIST} --hidden 50 --init normal --std 0.01 --opt sgd --lr 0.1 --batch-size 100 --epochs 17"
@@ -111,15 +115,21 @@ ADAM = f"{MNIST} --opt adam --schedule cosine"
 DEEP = (
     f"{ADAM} --hidden 1024,1024,1024 --dropout 0.5 --input-dropout 0.2 --batch-size 128 --epochs 60"
 )
+SIMARD = (
+    f"{MNIST} --hidden 800 --activation relu --init he_normal --opt momentum --batch-size 128 "
+    "--schedule cosine --epochs 40"
+)
 BENT = f"{ADAM} --batch-size 128 --epochs 100"
+SIMARD_BENT = f"{BENT} --hidden 800 --activation relu --init he_normal"
+SIMARDS_IMAGES = "the same settings on 50,000 training images, as in the source"
 AFFINE = "--rotation 10 --scaling 0.1 --shear 0.1"
 ROWS: dict[str, Row | CommitteeRow] = {
-    "nielsen_drawn": Row(
+    "nielsen_quadratic_large": Row(
         "784-30-10 sigmoid, quadratic cost, SGD 3.0, batches of 10, 30 epochs, weights N(0, 1)",
         "Nielsen 2015, chapter 1 (best epoch of the best of three runs)",
         4.58,
         4.98,
-        f"{NIELSEN} --init normal --std 1",
+        f"{NIELSEN} {LARGE}",
         images=CHOOSING,
     ),
     "nielsen_quadratic": Row(
@@ -128,7 +138,7 @@ ROWS: dict[str, Row | CommitteeRow] = {
         4.58,
         4.98,
         NIELSEN,
-        ("--init normal --std 1", "--init lecun_normal", "--init glorot_uniform"),
+        (LARGE, "--init lecun_normal", "--init glorot_uniform"),
         images=CHOOSING,
     ),
     "scratch_relu": Row(
@@ -146,7 +156,7 @@ ROWS: dict[str, Row | CommitteeRow] = {
         SCRATCH,
     ),
     "nielsen_l2": Row(
-        "784-100-10 sigmoid, cross-entropy, L2, batches of 10, 60 epochs",
+        "784-100-10 sigmoid, cross-entropy, L2, batches of 10, 60 epochs, weights N(0, 1)",
         "Nielsen 2015, chapter 3 (best epoch)",
         1.96,
         2.16,
@@ -175,9 +185,16 @@ ROWS: dict[str, Row | CommitteeRow] = {
         "Simard et al. 2003",
         1.6,
         1.6,
-        f"{MNIST} --hidden 800 --activation relu --init he_normal --opt momentum --batch-size 128 "
-        "--schedule cosine --epochs 40",
+        SIMARD,
         ("--lr 0.01", "--lr 0.03", "--lr 0.1", "--lr 0.2", "--lr 0.4"),
+    ),
+    "simard_50000": Row(
+        SIMARDS_IMAGES,
+        "Simard et al. 2003",
+        1.6,
+        1.6,
+        f"{SIMARD} --lr 0.2",
+        images=CHOOSING,
     ),
     "keras": Row(
         "784-512-512-10 ReLU, dropout 0.2, RMSprop, 20 epochs",
@@ -214,16 +231,32 @@ ROWS: dict[str, Row | CommitteeRow] = {
         "Simard et al. 2003",
         1.1,
         1.0,
-        f"{BENT} --hidden 800 --activation relu --init he_normal --distortion affine",
+        f"{SIMARD_BENT} --distortion affine",
         (AFFINE, "--rotation 15 --scaling 0.15 --shear 0.15"),
+    ),
+    "simard_affine_50000": Row(
+        SIMARDS_IMAGES,
+        "Simard et al. 2003",
+        1.1,
+        1.0,
+        f"{SIMARD_BENT} --distortion affine --rotation 15 --scaling 0.15 --shear 0.15",
+        images=CHOOSING,
     ),
     "simard_elastic": Row(
         "784-800-10 ReLU, elastic distortions",
         "Simard et al. 2003",
         0.7,
         0.7,
-        f"{BENT} --hidden 800 --activation relu --init he_normal --distortion elastic",
+        f"{SIMARD_BENT} --distortion elastic",
         ("--intensity 24", "--intensity 34"),
+    ),
+    "simard_elastic_50000": Row(
+        SIMARDS_IMAGES,
+        "Simard et al. 2003",
+        0.7,
+        0.7,
+        f"{SIMARD_BENT} --distortion elastic --intensity 24",
+        images=CHOOSING,
     ),
     "lecture": Row(
         "784-1000-10 sigmoid, the lecture's network: batch normalization, affine and elastic "
@@ -330,12 +363,16 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+        self.rows = self._read()
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            return list(csv.DictReader(file))
 
     def add(self, result: Mapping[str, object]) -> None:
+        self.rows = self._read()  # another process may have added some
         self.rows.append({name: str(value) for name, value in result.items()})
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
@@ -419,6 +456,11 @@ def gather(name: str, committee: CommitteeRow, choices: Results, finished: Resul
         finish(row_name, row, choices, finished, range(count))
     if finished.of(name):
         return
+    for member in committee.members:
+        if not weights_of(*member).exists():
+            what = f"the weights of {member[0]} {member[1]} are not in {WEIGHTS}"
+            fix = f"delete its line in {finished.path}, to train it again"
+            raise UsageError(what, fix)
     members = nn.Committee([weights_of(*member) for member in committee.members])
     test = nn.load_dataset(DATASET, val_size=0).test
     found = members.evaluate(test.x, test.labels)
@@ -461,13 +503,14 @@ def table(choices: Results, finished: Results) -> str:
         ours, verdict, minutes = "", "not finished", ""
         if is_finished:
             errors = [float(result["error"]) for result in found]
-            mean = round(statistics.fmean(errors), 2)
+            mean = statistics.fmean(errors)
             spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
             ours = f"{mean:.2f}{spread}"
             if row.target is None:
                 verdict = ""
             else:
-                verdict = "reached" if mean <= row.target else "**missed**"
+                is_reached = mean < row.target or math.isclose(mean, row.target)
+                verdict = "reached" if is_reached else "**missed**"
             minutes = f"{statistics.fmean(float(result['seconds']) for result in found) / 60:.1f}"
         cells = [
             name,
@@ -484,22 +527,29 @@ def table(choices: Results, finished: Results) -> str:
     return "\n".join(lines)
 
 
+def named(asked: Sequence[str], rows: Mapping[str, object]) -> list[str]:
+    if ALL_ROWS in asked:
+        return list(rows)
+    return [known_name(rows, "row", name) for name in asked]
+
+
 def main(argv: Sequence[str]) -> None:
     parser = command_line.Parser(
         prog="python experiments/published.py", description=(__doc__ or "").partition("\n")[0]
     )
-    text = f"try the settings of these rows: {', '.join(ROWS)}"
+    choosable = {
+        name: row for name, row in ROWS.items() if isinstance(row, Row) and len(row.tried) > 1
+    }
+    text = f"try the settings of these rows: {ALL_ROWS}, {', '.join(choosable)}"
     parser.add_argument("--choose", nargs="+", default=(), metavar="ROW", help=text)
-    parser.add_argument("--finish", nargs="+", default=(), metavar="ROW", help="finish these rows")
+    text = f"finish these rows: {ALL_ROWS}, {', '.join(ROWS)}"
+    parser.add_argument("--finish", nargs="+", default=(), metavar="ROW", help=text)
     asked = parser.parse_args(argv)
     choices = Results(RESULTS / "published_choices.csv")
     finished = Results(RESULTS / "published.csv")
-    for name in (known_name(ROWS, "row", name) for name in asked.choose):
-        row = ROWS[name]
-        if isinstance(row, CommitteeRow):
-            raise UsageError(f"{name} has no settings", f"choose those of {', '.join(row.of)}")
-        choose(name, row, choices)
-    for name in (known_name(ROWS, "row", name) for name in asked.finish):
+    for name in named(asked.choose, choosable):
+        choose(name, choosable[name], choices)
+    for name in named(asked.finish, ROWS):
         row = ROWS[name]
         if isinstance(row, CommitteeRow):
             gather(name, row, choices, finished)

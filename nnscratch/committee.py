@@ -49,8 +49,9 @@ class Committee:
     CheckpointError for a path without a network.
 
     Source: Meier, Ciresan, Gambardella and Schmidhuber, "Better digit recognition with a committee
-    of simple neural nets", ICDAR 2011. It is what scikit-learn's VotingClassifier calls soft
-    voting; that one trains its members itself.
+    of simple neural nets", ICDAR 2011, who also prepare the images in another way for each member,
+    so that they err on other images. It is what scikit-learn's VotingClassifier calls soft voting;
+    that one trains its members itself.
 
     >>> left, right = (nn.MLP([1, 2], init="zeros") for _ in range(2))
     >>> left.w[-2:], right.w[-2:] = np.log([9, 1]), np.log([2, 3])  # answers of 0.9 and 0.4 for 0

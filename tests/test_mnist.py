@@ -40,6 +40,13 @@ def test_validation_is_a_stratified_sixth(mnist: nn.Dataset) -> None:
     assert abs(share - 1 / 6).max() < 1e-4
 
 
+def test_no_image_is_in_two_splits(mnist: nn.Dataset) -> None:
+    """An error that is lower than it should be does not come of images that were learned."""
+    splits = (mnist.train, mnist.val, mnist.test)
+    images = np.concatenate([split.images for split in splits])
+    assert len({image.tobytes() for image in images}) == 70_000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_adam_with_its_defaults_reaches_97_point_3(train_on_mnist, seed: int) -> None:
