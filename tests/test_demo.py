@@ -280,17 +280,27 @@ def test_a_port_that_is_taken_is_refused_if_it_was_asked_for(server: demo.Server
 def test_the_command_serves_until_it_is_stopped(folder: Path, stop: int, code: int) -> None:
     command = [sys.executable, "-m", "nnscratch.demo", str(folder)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert "demo.html" in process.stdout.readline()
-        address = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
-        assert address is not None
-        connection = http.client.HTTPConnection(address[0], timeout=10)
-        connection.request("GET", "/")
-        assert connection.getresponse().read() == (folder / "demo.html").read_bytes()
-        connection.close()
-        os.kill(process.pid, stop)
-        _, told = process.communicate(timeout=20)
+    with subprocess.Popen(
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        # behind nohup or & SIGINT is ignored, and who is started inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert "demo.html" in process.stdout.readline()
+            address = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address is not None
+            connection = http.client.HTTPConnection(address[0], timeout=10)
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == (folder / "demo.html").read_bytes()
+            connection.close()
+            os.kill(process.pid, stop)
+            _, told = process.communicate(timeout=20)
+        finally:
+            process.kill()  # else it would be waited for without end
     assert process.returncode == code
     assert "Traceback" not in told
 
