@@ -456,12 +456,11 @@ def gather(name: str, committee: CommitteeRow, choices: Results, finished: Resul
         finish(row_name, row, choices, finished, range(count))
     if finished.of(name):
         return
-    for member in committee.members:
-        if not weights_of(*member).exists():
-            what = f"the weights of {member[0]} {member[1]} are not in {WEIGHTS}"
-            fix = f"delete its line in {finished.path}, to train it again"
-            raise UsageError(what, fix)
-    members = nn.Committee([weights_of(*member) for member in committee.members])
+    paths = [weights_of(*member) for member in committee.members]
+    if missing := [path.stem for path in paths if not path.exists()]:
+        what = f"the weights of {', '.join(missing)} are not in {WEIGHTS}"
+        raise UsageError(what, f"delete their lines in {finished.path}, to train them again")
+    members = nn.Committee(paths)
     test = nn.load_dataset(DATASET, val_size=0).test
     found = members.evaluate(test.x, test.labels)
     trained = [finished.of(*member)[0] for member in committee.members]

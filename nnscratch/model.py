@@ -70,14 +70,14 @@ class MLP:
 
     `w` and `dw` are vectors, and every W, b, dW and db is a view into them, in the order W1, b1,
     W2, b2, ...; W has shape (in, out). `parameters` lists the views; `matrices` lists one view for
-    each layer, of shape (in + 1, out), whose last row is the bias. Without `bias` there is none of
-    these. Assigning to `w` or `dw` copies into the vector. A copy or a pickle of a model is a model
-    of its own.
+    each layer, of shape (in + 1, out), whose last row is the bias; without `bias` it has none.
+    Assigning to `w` or `dw` copies into the vector. A copy or a pickle of a model is a model of its
+    own.
 
     With `batch_norm` every hidden layer is x W, batch normalization, activation; gamma1 and beta1
     stand in the place of b1, with `bias` or without, and are the last two rows of its matrix.
-    `statistics` is the vector of the means and variances that it uses
-    once it is trained, and `moving` has the views into it, mean1, variance1, ...
+    `statistics` is the vector of the means and variances that it uses once it is trained, and
+    `moving` has the views into it, mean1, variance1, ...
 
     `regularization`, an `nn.Regularization`, says what is punished, limited or left out at random.
     A loop of one's own gives `loss_and_grad` a random generator where units are left out, the same

@@ -200,17 +200,17 @@ def train(
         bar.update(update - bar.n)
         return bool(update % save_every == 0 or (checkup and checkup.wants(update)) or stop())
 
-    records = fit(
-        model,
-        settings.opt,
-        loader,
-        settings.epochs,
-        schedule=settings.schedule,
-        val=data.val,
-        every=wanted,
-        progress=saver.progress,
-    )
     try:
+        records = fit(
+            model,
+            settings.opt,
+            loader,
+            settings.epochs,
+            schedule=settings.schedule,
+            val=data.val,
+            every=wanted,
+            progress=saver.progress,
+        )
         for record in records:
             reason = stop()  # asked once: another moment, another answer
             if checkup:

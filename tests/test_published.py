@@ -182,8 +182,8 @@ def test_all_rows_are_chosen_and_finished_with_one_word(published, trained, monk
 def test_a_committee_whose_networks_are_elsewhere_says_which(published, trained, capsys):
     assert run(published.main, ["--choose", "twelve", "--finish", "twelve", "together"]) == 2
     err = capsys.readouterr().err
-    assert "the weights of twelve 0 are not in" in err
-    assert "delete its line in" in err
+    assert "the weights of twelve-0, twelve-1, twelve-2, twelve-3 are not in" in err
+    assert "delete their lines in" in err
 
 
 def test_two_processes_with_a_row_each_keep_both(published, tmp_path):
@@ -329,6 +329,20 @@ def test_each_finished_network_has_the_settings_that_validation_chose(real):
             flags = real.chosen(found["row"], row, choices)
             assert found["settings"] == f"{flags} {row.images}"
             assert found["judged_on"] == row.judged_on
+
+
+@pytest.mark.parametrize("name", ["simard", "simard_affine", "simard_elastic"])
+def test_simards_networks_have_the_same_settings_with_less_images(real, name):
+    choices = real.Results(RESULTS / "published_choices.csv")
+    fewer = real.ROWS[f"{name}_50000"]
+    assert fewer.settings == [real.chosen(name, real.ROWS[name], choices)]
+    assert {line["images"] for line in committed("published.csv") if line["row"] == name} == {
+        "60000"
+    }
+    found = [
+        line["images"] for line in committed("published.csv") if line["row"] == f"{name}_50000"
+    ]
+    assert found == ["50000"] * 3
 
 
 def test_each_row_has_a_network_for_each_seed_and_no_other(real):
